@@ -1,0 +1,252 @@
+"""Models from folders: resolve a source, load it, and turn prompts into a batch that it reads.
+
+    "embedded:teacher"     the folder that this package ships
+    "checkpoint:<digest>"  a folder of the checkpoint store
+    anything else          a folder, or a hub name (its snapshot on this machine)
+
+    source -> folder -> Version (digest of the folder's files) -> Loaded (model, processor) -> encode(prompts) -> batch
+
+Sampler, embedder and trainer share one `Models`, so that teacher, student and candidate are loaded once.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import (
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+    logging,
+)
+
+import loop.embedded
+from loop.adapters.images import decode
+from loop.ports import Blobs, Checkpoints
+from store.checkpoints import folder_digest
+from store.errors import DeltaloopError, ModelUnusable, UnreadableImage
+from store.records import Prompt, Role, Version
+
+EMBEDDED = "embedded:"
+CHECKPOINT = "checkpoint:"
+MODELS_IN_USE = 3
+"""Teacher, current student and candidate."""
+
+
+def source_folder(source: str, checkpoints: Checkpoints) -> str:
+    """The folder that a source names.
+
+    Raises:
+        ModelUnusable: If there is none; the message says what was looked for.
+    """
+    if source.startswith(EMBEDDED):
+        folder = Path(loop.embedded.__file__).parent / source.removeprefix(EMBEDDED)
+        if not (folder / "config.json").is_file():
+            raise ModelUnusable(f"{source}: this package ships no such model; use embedded:teacher or embedded:student")
+        return str(folder)
+    if source.startswith(CHECKPOINT):
+        try:
+            return str(checkpoints.path(source.removeprefix(CHECKPOINT)))
+        except KeyError:
+            raise ModelUnusable(
+                f"{source}: there is no such checkpoint here; restore it from a backup"
+            ) from None
+    if Path(source).is_dir():
+        return source
+    return _snapshot(source)
+
+
+def resolve_version(source: str, role: Role, checkpoints: Checkpoints) -> Version:
+    """The version that a source is now: its id is the digest of the folder's files. ModelUnusable if there is none."""
+    return Version(folder_digest(Path(source_folder(source, checkpoints))), role, source)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model in evaluation mode with what reads its prompts."""
+
+    name: str
+    """For messages: the version's source and the start of its id."""
+    model: Any
+    processor: Any
+    """A processor, or the bare tokenizer of a text-only model."""
+    sees_images: bool
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer, inside the processor where there is one."""
+        return self.processor.tokenizer if self.sees_images else self.processor
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives."""
+        return self.model.device  # type: ignore[no-any-return]
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """Tokens that end a response."""
+        eos = self.model.generation_config.eos_token_id
+        ids = eos if isinstance(eos, list) else [eos]
+        return frozenset(id for id in (*ids, self.tokenizer.eos_token_id) if id is not None)
+
+    @property
+    def placeholder_ids(self) -> frozenset[int]:
+        """Tokens that stand for pixels: in a response, a forward pass would look for an image that is not there."""
+        config = self.model.config
+        ids = (getattr(config, name, None) for name in ("image_token_id", "video_token_id"))
+        return frozenset(id for id in ids if id is not None)
+
+
+def load(folder: str, *, name: str, device: str, dtype: torch.dtype) -> Loaded:
+    """Load a `from_pretrained` folder: an image-text model, or a causal language model with its tokenizer.
+
+    Raises:
+        ModelUnusable: If it cannot be loaded, or if its processor would silently ignore the images.
+    """
+    try:
+        sees_images = type(AutoConfig.from_pretrained(folder)) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+        model_class = AutoModelForImageTextToText if sees_images else AutoModelForCausalLM
+        with quiet_bars():
+            model = model_class.from_pretrained(folder, dtype=dtype, use_safetensors=True)
+        processor = (AutoProcessor if sees_images else AutoTokenizer).from_pretrained(folder)
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+        raise ModelUnusable(f"{name}: cannot be loaded: {error}; is the folder complete?") from error
+    if sees_images and getattr(processor, "image_processor", None) is None:
+        # What AutoProcessor returns when the processor class is unknown here: images would be dropped without a word.
+        raise ModelUnusable(
+            f"{name}: its processor came back as {type(processor).__name__}, which ignores images;"
+            " install what its processor needs, or register its class with AutoProcessor"
+        )
+    loaded = Loaded(name, model.to(device).eval().requires_grad_(False), processor, sees_images)
+    loaded.tokenizer.padding_side = "left"
+    if loaded.tokenizer.pad_token is None:
+        loaded.tokenizer.pad_token = loaded.tokenizer.eos_token
+    if processor.chat_template is None:
+        raise ModelUnusable(f"{name}: it has no chat template; add chat_template.jinja to its folder")
+    if not loaded.stop_ids:
+        raise ModelUnusable(f"{name}: no token ends a response; set eos_token_id in generation_config.json")
+    return loaded
+
+
+class Models:
+    """The models in use, loaded once each; the least recently used one is dropped."""
+
+    def __init__(
+        self, blobs: Blobs, checkpoints: Checkpoints, *, device: str = "auto", dtype: str = "float32", threads: int = 2
+    ) -> None:
+        self.blobs = blobs
+        self.device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        self._checkpoints = checkpoints
+        self._dtype: torch.dtype = getattr(torch, dtype)
+        self._loaded: OrderedDict[str, Loaded] = OrderedDict()
+        torch.set_num_threads(threads)
+
+    def get(self, version: Version) -> Loaded:
+        """The model of a version, ready to answer. ModelUnusable if it cannot be loaded."""
+        if version.id not in self._loaded:
+            while len(self._loaded) >= MODELS_IN_USE:
+                self._loaded.popitem(last=False)
+            self._loaded[version.id] = self._load(version, self._dtype)
+        self._loaded.move_to_end(version.id)
+        return self._loaded[version.id]
+
+    def fresh(self, version: Version) -> Loaded:
+        """A copy of the model for training: float32, shared with nobody."""
+        return self._load(version, torch.float32)
+
+    def encode(self, loaded: Loaded, prompts: Sequence[Prompt]) -> dict[str, Tensor]:
+        """`encode` with the images of this home."""
+        return encode(loaded, prompts, self.blobs)
+
+    def _load(self, version: Version, dtype: torch.dtype) -> Loaded:
+        folder = source_folder(version.source, self._checkpoints)
+        return load(folder, name=f"{version.source} ({version.id[:12]})", device=self.device, dtype=dtype)
+
+
+def encode(loaded: Loaded, prompts: Sequence[Prompt], blobs: Blobs) -> dict[str, Tensor]:
+    """One left-padded batch, ready for the model's forward, the turn handed to the assistant.
+
+    Returns:
+        `input_ids` and `attention_mask` [prompts, tokens], and what the processor makes of the images.
+
+    Raises:
+        UnreadableImage: If an image cannot be decoded.
+        ModelUnusable: If there is an image and the model reads none.
+    """
+    images = [[open_image(blobs, digest) for digest in prompt.images] for prompt in prompts]
+    texts = [_chat(loaded, prompt) for prompt in prompts]
+    # A template that writes the start token itself must not get a second one from the tokenizer.
+    bos = loaded.tokenizer.bos_token
+    options: dict[str, Any] = {
+        "text": texts,
+        "padding": True,
+        "return_tensors": "pt",
+        "add_special_tokens": not (bos and texts[0].startswith(bos)),
+    }
+    if any(images):
+        if not loaded.sees_images:
+            asked = next(prompt.id for prompt in prompts if prompt.images)
+            raise ModelUnusable(f"{loaded.name}: it reads no images, but prompt {asked} has one; choose another model")
+        options["images"] = images
+    batch: Mapping[str, Tensor] = loaded.processor(**options)
+    return {key: value.to(loaded.device) for key, value in batch.items()}
+
+
+def positions(attention_mask: Tensor) -> Tensor:
+    """Position of each token in its own row [rows, tokens], so that left padding shifts nothing."""
+    return (attention_mask.cumsum(-1) - 1).clamp_min(0)
+
+
+def open_image(blobs: Blobs, digest: str) -> Image.Image:
+    """A stored image as RGB. UnreadableImage if its bytes are no whole picture of a bearable size."""
+    try:
+        return decode(blobs.get(digest))
+    except DeltaloopError:
+        raise
+    except ValueError as error:
+        raise UnreadableImage(f"image {digest}: {error}; replace it") from error
+
+
+@contextmanager
+def quiet_bars() -> Iterator[None]:
+    """Silences the bars that transformers draws while it reads or writes weights: we have our own."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _chat(loaded: Loaded, prompt: Prompt) -> str:
+    """The prompt in the model's chat template, images first."""
+    content: str | list[dict[str, str]] = prompt.question
+    if loaded.sees_images:
+        content = [*({"type": "image"} for _ in prompt.images), {"type": "text", "text": prompt.question}]
+    turns = [{"role": "user", "content": content}]
+    return loaded.processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)  # type: ignore[no-any-return]
+
+
+def _snapshot(name: str) -> str:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        return snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"])
+    except (HFValidationError, HfHubHTTPError, OSError) as error:
+        raise ModelUnusable(
+            f"{name}: no folder, and no model that the hub gives: {error}; check the name"
+        ) from error

@@ -1,0 +1,54 @@
+"""Sampling in process with transformers: prompts -> batches -> tokens (`decoding`) -> texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from loop.adapters.decoding import Wanted, draw
+from loop.adapters.models import Loaded, Models
+from loop.config import Sampling
+from store.records import Prompt, Sample, Version, derive_seed
+
+
+class TransformersSamplers:
+    """Opens samplers on shared models."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def open(self, version: Version) -> TransformersSampler:
+        """A sampler of one version. ModelUnusable if it cannot be loaded."""
+        return TransformersSampler(self._models, self._models.get(version))
+
+
+class TransformersSampler:
+    """Draws responses of one model version, batch by batch."""
+
+    def __init__(self, models: Models, loaded: Loaded) -> None:
+        self._models = models
+        self._loaded = loaded
+
+    def sample(
+        self, prompts: Sequence[Prompt], n: int, *, seed: int, settings: Sampling, first_index: int = 0
+    ) -> Iterator[list[Sample]]:
+        """Yield the samples of `settings.batch` prompts at a time, in the order of the prompts, n each.
+
+        Each sample draws from the seed (seed, prompt id, index). ModelUnusable if the model's logits are not numbers;
+        UnreadableImage if an image cannot be decoded.
+        """
+        indices = range(first_index, first_index + n)
+        for start in range(0, len(prompts), settings.batch):
+            yield self._draw(prompts[start : start + settings.batch], indices, seed, settings)
+
+    def _draw(self, prompts: Sequence[Prompt], indices: range, seed: int, settings: Sampling) -> list[Sample]:
+        wanted = [Wanted(prompt.id, [derive_seed(seed, prompt.id, index) for index in indices]) for prompt in prompts]
+        batch = self._models.encode(self._loaded, prompts)
+        drawn = draw(self._loaded, batch, wanted, temperature=settings.temperature, max_tokens=settings.max_tokens)
+        texts = iter(
+            self._loaded.tokenizer.batch_decode([one.tokens for own in drawn for one in own], skip_special_tokens=True)
+        )
+        return [
+            Sample(prompt.id, index, own_seed, next(texts).strip(), len(one.tokens), truncated=not one.ended)
+            for prompt, asked, own in zip(prompts, wanted, drawn, strict=True)
+            for index, own_seed, one in zip(indices, asked.seeds, own, strict=True)
+        ]

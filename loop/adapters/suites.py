@@ -1,0 +1,118 @@
+"""The evaluator: a version's greedy answers to fixed suites, each scored in its own metric.
+
+    suite -> questions (held_out.py) -> batches -> sampler at temperature 0 -> answer -> metric -> SuiteReport
+
+Questions stream: of a whole test only ids and scores are kept. The same object tells what must not be trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import chain, islice
+from typing import TYPE_CHECKING
+
+from loop.adapters.held_out import BY_DOMAIN, METRIC_BY_DOMAIN, open_held_out
+from loop.adapters.images import HeldOutGuard
+from loop.metrics import METRICS
+from policies.answers import extract
+from store.records import HeldOutQuestion, Prompt, SuiteReport, Version, digest
+
+if TYPE_CHECKING:
+    from loop.config import Evaluation, Sampling
+    from loop.ports import Blobs, Progress, Sampler, Samplers
+
+
+class SuiteEvaluator:
+    """Implements `loop.ports.Evaluator` over the suites that the evaluation settings name."""
+
+    def __init__(
+        self, samplers: Samplers, blobs: Blobs, *, sampling: Sampling, evaluation: Evaluation, image_distance: int
+    ) -> None:
+        self._samplers = samplers
+        self._blobs = blobs
+        self._sampling = sampling.model_copy(update={"temperature": 0.0})
+        self._evaluation = evaluation
+        self._image_distance = image_distance
+        self._held_out = open_held_out(evaluation, blobs)
+        self._kept: dict[str, tuple[HeldOutQuestion, ...]] = {}
+
+    def suites(self, *, whole: bool) -> tuple[str, ...]:
+        """The main suites, then those beside them; `whole` puts `NAME_whole` where a round takes a subsample."""
+        names = (*self._evaluation.main, *self._evaluation.beside)
+        return tuple(self._held_out.whole(name) for name in names) if whole else names
+
+    def contaminated(self, prompt: Prompt) -> str | None:
+        """The id of the held-out question, of any suite and of the whole ones, that a prompt repeats; or None."""
+        return self._guard.contaminates(prompt)
+
+    def evaluate(self, version: Version, suite: str, progress: Progress) -> SuiteReport:
+        """Answer a suite greedily, in batches that depend on the suite alone, and score it in its own metric."""
+        sampler, metric = self._samplers.open(version), self._held_out.metric(suite)
+        ids: list[str] = []
+        values: list[float] = []
+        families: list[str] = []
+        questions = self._questions(suite)
+        with progress.bar(f"{suite} ({version.role})", self._held_out.size(suite)) as advance:
+            while batch := list(islice(questions, self._sampling.batch)):
+                answers = self._answers(sampler, [row.prompt for row in batch])
+                ids += [row.prompt.id for row in batch]
+                values += [_value(metric, row, answers[row.prompt.id]) for row in batch]
+                families += [row.prompt.attributes.get("family", "") for row in batch]
+                advance(len(batch))
+        return SuiteReport(suite, metric, tuple(ids), tuple(values), tuple(families))
+
+    def _answers(self, sampler: Sampler, prompts: Sequence[Prompt]) -> dict[str, str | None]:
+        """By prompt id; a truncated response has no answer."""
+        unique = list({prompt.id: prompt for prompt in prompts}.values())
+        chunks = sampler.sample(unique, 1, seed=self._evaluation.seed, settings=self._sampling)
+        pattern = self._sampling.answer_pattern
+        return {
+            sample.prompt_id: None if sample.truncated else extract(sample.text, pattern)
+            for chunk in chunks
+            for sample in chunk
+        }
+
+    def _questions(self, suite: str) -> Iterator[HeldOutQuestion]:
+        """A round's suites are drawn once and kept: several versions answer them. Whole ones stream."""
+        if suite not in self.suites(whole=False):
+            return self._held_out.questions(suite)
+        if suite not in self._kept:
+            self._kept[suite] = tuple(self._held_out.questions(suite))
+        return iter(self._kept[suite])
+
+    @cached_property
+    def _guard(self) -> HeldOutGuard:
+        """Of whole suites the pictures are looked at and not written: most runs never sample on them."""
+        usual, aside = self.suites(whole=False), Aside(self._blobs)
+        whole = [name for name in self.suites(whole=True) if name not in usual]
+        rows = chain(
+            (row for name in usual for row in self._questions(name)),
+            (row for name in whole for row in self._held_out.questions(name, store=aside)),
+        )
+        return HeldOutGuard(rows, aside, distance=self._image_distance)
+
+
+class Aside:
+    """Blobs in memory on top of others."""
+
+    def __init__(self, below: Blobs) -> None:
+        self._below = below
+        self._own: dict[str, bytes] = {}
+
+    def put(self, data: bytes) -> str:
+        """Keep bytes in memory."""
+        name = digest(data)
+        self._own[name] = data
+        return name
+
+    def get(self, digest: str) -> bytes:
+        """From memory, else from below. KeyError if absent there too."""
+        return self._own[digest] if digest in self._own else self._below.get(digest)
+
+
+def _value(metric: str, row: HeldOutQuestion, answer: str | None) -> float:
+    if answer is None:
+        return 0.0
+    name = METRIC_BY_DOMAIN[row.prompt.attributes["domain"]] if metric == BY_DOMAIN else metric
+    return METRICS[name](answer, row.references)

@@ -1,0 +1,181 @@
+"""The composition root: opens a home, and ties a campaign's settings to adapters. Nobody else imports adapters.
+
+    <home>/ledger.db     the facts                    <home>/blobs/        images, stage outputs
+    <home>/mlflow.db     the view for people          <home>/checkpoints/  model folders by digest
+    <home>/artifacts/    MLflow's files               <home>/index/        FAISS files, rebuilt from the ledger
+    <home>/work/         scratch of stages in progress
+
+Every heavy import is inside a function: opening a home loads neither torch nor MLflow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from store.errors import DeltaloopError, UsageError
+
+if TYPE_CHECKING:
+    from loop.adapters.models import Models
+    from loop.config import CampaignSettings
+    from loop.ports import Embedder, Index, Ports, Progress, Synthesizer, Tracker
+    from store.blobs import FileBlobs
+    from store.checkpoints import FileCheckpoints
+    from store.ledger import Ledger
+    from store.records import Version
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where a home keeps what. MLflow's two are the tracker's own business."""
+
+    home: Path
+
+    @property
+    def ledger(self) -> Path:
+        """The SQLite file that is used unless a URL is given."""
+        return self.home / "ledger.db"
+
+    @property
+    def blobs(self) -> Path:
+        """Content-addressed bytes."""
+        return self.home / "blobs"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Content-addressed model folders."""
+        return self.home / "checkpoints"
+
+    @property
+    def index(self) -> Path:
+        """FAISS files."""
+        return self.home / "index"
+
+    @property
+    def work(self) -> Path:
+        """Scratch."""
+        return self.home / "work"
+
+
+@dataclass(frozen=True)
+class Home:
+    """The facts of a home, and where they lie."""
+
+    ledger: Ledger
+    blobs: FileBlobs
+    checkpoints: FileCheckpoints
+    paths: Paths
+
+    def close(self) -> None:
+        """Give back the ledger's connections."""
+        self.ledger.close()
+
+
+def open_home(home: Path, ledger_url: str | None = None) -> Home:
+    """Open a home, made if absent, its ledger migrated. DeltaloopError if it cannot be."""
+    from store.blobs import FileBlobs
+    from store.checkpoints import FileCheckpoints
+
+    paths = Paths(home.absolute())
+    try:
+        for folder in (paths.home, paths.blobs, paths.checkpoints, paths.index, paths.work):
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeltaloopError(f"--home {home}: {error.strerror} ({error.filename}); name another folder") from None
+    ledger = _open_ledger(ledger_url or paths.ledger)
+    return Home(ledger, FileBlobs(paths.blobs), FileCheckpoints(paths.checkpoints), paths)
+
+
+def holds_nothing(home: Path, ledger_url: str | None = None) -> bool:
+    """Whether there is no ledger yet: who only looks need not make one."""
+    return ledger_url is None and not Paths(home).ledger.exists()
+
+
+def _open_ledger(url_or_path: str | Path) -> Ledger:
+    from sqlalchemy.exc import ArgumentError
+
+    from store.ledger import Ledger
+
+    try:
+        return Ledger(url_or_path)
+    except (ArgumentError, ImportError) as error:
+        # The URL may hold a password: it is not repeated.
+        raise UsageError(
+            f"--ledger: not a database URL that this installation can open: {error}; give sqlite:///PATH, a plain path,"
+            " or install the driver"
+        ) from error
+
+
+def make_ports(home: Home, settings: CampaignSettings, progress: Progress) -> tuple[Ports, Version, Version]:
+    """What a campaign works with: its ports, and the student and teacher that it starts from."""
+    from loop.adapters.models import Models, resolve_version
+    from loop.adapters.sampler import TransformersSamplers
+    from loop.adapters.sources import read_source
+    from loop.adapters.suites import SuiteEvaluator
+    from loop.adapters.trainer import OnPolicyTrainer
+    from loop.ports import Ports
+    from store.records import Role
+
+    student = resolve_version(settings.models.student, Role.STUDENT, home.checkpoints)
+    teacher = resolve_version(settings.models.teacher, Role.TEACHER, home.checkpoints)
+    pair = settings.models
+    models = Models(home.blobs, home.checkpoints, device=pair.device, dtype=pair.dtype, threads=pair.threads)
+    samplers = TransformersSamplers(models)
+    embedder = _embedder(settings, models, student, teacher)
+    ports = Ports(
+        ledger=home.ledger,
+        blobs=home.blobs,
+        checkpoints=home.checkpoints,
+        index=_index(home, settings.pool.name, embedder.name),
+        samplers=samplers,
+        embedder=embedder,
+        synthesizer=_synthesizer(settings),
+        trainer=OnPolicyTrainer(models),
+        evaluator=SuiteEvaluator(
+            samplers,
+            home.blobs,
+            sampling=settings.sampling,
+            evaluation=settings.evaluation,
+            image_distance=settings.synthesis.image_distance,
+        ),
+        tracker=_tracker(home, settings),
+        source=lambda pool: read_source(pool, home.blobs),
+        progress=progress,
+        work_dir=home.paths.work,
+    )
+    return ports, student, teacher
+
+
+def _embedder(settings: CampaignSettings, models: Models, student: Version, teacher: Version) -> Embedder:
+    from loop.adapters.embedder import ModelEmbedder, SentenceTransformerEmbedder
+
+    name = settings.embedding.model
+    own = {"student": student, "teacher": teacher}
+    return (
+        ModelEmbedder(models, own[name])
+        if name in own
+        else SentenceTransformerEmbedder(name, models.blobs, device=models.device)
+    )
+
+
+def _index(home: Home, pool: str, embedder: str) -> Index:
+    """What of the pool is embedded already; the saved index is checked against the ledger."""
+    from store.index import PoolIndex, index_name
+
+    vectors = home.ledger.embeddings(embedder, [prompt.id for prompt in home.ledger.pool(pool)])
+    return PoolIndex.open(home.paths.index, index_name(pool, embedder), vectors)
+
+
+def _synthesizer(settings: CampaignSettings) -> Synthesizer:
+    from loop.adapters.procedural import NoSynthesizer, ProceduralSynthesizer
+
+    return ProceduralSynthesizer() if settings.synthesis.synthesizer == "procedural" else NoSynthesizer()
+
+
+def _tracker(home: Home, settings: CampaignSettings) -> Tracker:
+    from loop.adapters.mlflow_tracker import MlflowTracker, NullTracker
+
+    if not settings.tracking.mlflow:
+        return NullTracker()
+    return MlflowTracker(home.paths.home, home.ledger, home.blobs, home.checkpoints)

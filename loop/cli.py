@@ -1,0 +1,281 @@
+"""The command line: `deltaloop COMMAND`. Arguments come in here; what they mean is elsewhere.
+
+    0    done
+    1    failed: one line on standard error says what, with which value, and what to do
+    2    wrong usage, an invalid or absent campaign file included
+    130  interrupted: what is committed is kept, and the same command goes on from there
+
+Results go to standard output, progress and errors to standard error. Each command imports what it needs when it runs:
+`--help` and `status` are quick.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from store.errors import DeltaloopError
+
+if TYPE_CHECKING:
+    from loop.bootstrap import Home
+    from loop.config import CampaignSettings
+
+CAMPAIGN_FILE = "campaign.toml"
+TRACEBACK = "DELTALOOP_TRACEBACK"
+"""If this environment variable is set, a failure shows where it happened."""
+
+app = typer.Typer(
+    help="Finds the prompts on which a student still differs from its teacher, makes more of them, and distils there.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+HomeOption = Annotated[Path, typer.Option("--home", metavar="DIR", help="Folder of everything that runs write.")]
+LedgerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger",
+        metavar="URL",
+        envvar="DELTALOOP_LEDGER",
+        help="SQL ledger: a URL or the path of an SQLite file; by default ledger.db in the home.",
+    ),
+]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Campaign file (TOML).")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. training.steps=50. May be repeated."),
+]
+DEFAULT_HOME = Path("mlruns")
+
+
+def main() -> None:
+    """Run a command, and turn what happens into an exit code."""
+    _quiet()
+    try:
+        app()
+    except DeltaloopError as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the campaign file; made if absent.")],
+    home: HomeOption = DEFAULT_HOME,
+    ledger: LedgerOption = None,
+) -> None:
+    """Write a commented campaign file that runs as it is."""
+    from loop.campaign_file import campaign_name, template
+
+    path = folder / CAMPAIGN_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(template(campaign_name(folder.resolve().name)))
+    except FileExistsError:
+        raise DeltaloopError(f"{path} is there already; edit it, or name another folder") from None
+    except OSError as error:
+        raise DeltaloopError(f"{path} cannot be written: {error.strerror}; name another folder") from None
+    print(f"wrote {path}; run it: {_again('run', str(path), home, ledger)}")
+
+
+@app.command()
+def run(
+    file: FileArgument,
+    rounds: Annotated[int | None, typer.Option("--rounds", min=0, help="Override the number of rounds.")] = None,
+    set_: SetOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    ledger: LedgerOption = None,
+) -> None:
+    """Run a campaign, or resume it. A finished one is left as it is."""
+    from loop.bootstrap import open_home
+    from loop.campaign import is_finished
+    from loop.config import load_settings
+    from loop.status import campaign_table, find_campaign, show, summary_of
+
+    settings = load_settings(file, [*(set_ or []), *([f"rounds={rounds}"] if rounds is not None else [])])
+    place = open_home(home, ledger)
+    if is_finished(place.ledger, place.blobs, settings):
+        print(f"campaign `{settings.name}` is finished: nothing to do (raise `rounds` to go on)")
+    else:
+        with _resumable(_again("run", " ".join([str(file), *_typed(rounds, set_)]), home, ledger)):
+            _run_campaign(settings, place)
+    row = find_campaign(place.ledger, settings.name)
+    assert row is not None
+    show(campaign_table(summary_of(place.ledger, place.blobs, row)))
+
+
+@app.command()
+def status(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Campaign; by default the newest.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, or null if there is none.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+    ledger: LedgerOption = None,
+) -> None:
+    """Rounds, stages, Δ and accuracy of a campaign."""
+    from loop.bootstrap import holds_nothing, open_home
+    from loop.status import campaign_table, campaigns_table, find_campaign, show, summary_of, unfinished
+
+    place = None if name is None and holds_nothing(home, ledger) else open_home(home, ledger)
+    row = None if place is None else find_campaign(place.ledger, name)
+    if place is None or row is None:
+        nothing = (
+            f"no campaign in {home} yet; `deltaloop init DIR` writes a campaign file, `deltaloop run FILE` runs it"
+        )
+        print("null" if as_json else nothing)
+        return
+    summary = summary_of(place.ledger, place.blobs, row)
+    if as_json:
+        print(json.dumps(summary, allow_nan=False, ensure_ascii=False))
+        return
+    if name is None and len(place.ledger.campaigns()) > 1:
+        show(campaigns_table(place.ledger.campaigns()))
+    show(campaign_table(summary))
+    for line in unfinished(place.ledger.rounds(row.name)):
+        print(line)
+
+
+@app.command()
+def score(
+    file: FileArgument, set_: SetOption = None, home: HomeOption = DEFAULT_HOME, ledger: LedgerOption = None
+) -> None:
+    """Δ report of a pool, without training. Its samples are kept: a later run does not draw them again."""
+    from loop.bootstrap import make_ports, open_home
+    from loop.config import load_settings
+    from loop.delta_report import measure, skills_table, summary_lines
+    from loop.progress import make_progress
+    from loop.status import show
+
+    settings = load_settings(file, set_ or [])
+    with _resumable(_again("score", " ".join([str(file), *_typed(None, set_)]), home, ledger)):
+        ports, base_student, teacher = make_ports(open_home(home, ledger), settings, make_progress(sys.stderr))
+        report = measure(settings, ports, base_student, teacher)
+    for line in summary_lines(report):
+        print(line)
+    show(skills_table(report))
+
+
+@app.command()
+def verify(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Campaign; by default the whole home.")] = None,
+    home: HomeOption = DEFAULT_HOME,
+    ledger: LedgerOption = None,
+) -> None:
+    """Recompute every digest, and print the fingerprint of the facts."""
+    from loop.bootstrap import open_home
+    from loop.status import find_campaign
+    from store.verify import verify as verify_facts
+
+    place = open_home(home, ledger)
+    if name is not None:
+        find_campaign(place.ledger, name)
+    found = verify_facts(place.ledger, place.blobs, place.checkpoints, place.paths.index, campaign=name)
+    for problem in found.problems:
+        print(problem)
+    print(f"fingerprint: {found.fingerprint}")
+    if found.problems:
+        raise DeltaloopError(
+            f"{len(found.problems)} problem(s) in {home}, listed above; restore what they name from a backup"
+        )
+
+
+@app.command()
+def student(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Campaign.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder for the model.")],
+    round_: Annotated[int | None, typer.Option("--round", min=1, help="Take this round's candidate instead.")] = None,
+    home: HomeOption = DEFAULT_HOME,
+    ledger: LedgerOption = None,
+) -> None:
+    """Write the promoted student as a folder that `from_pretrained` loads, with a model card."""
+    from loop.bootstrap import open_home
+    from loop.export_student import export_student
+    from loop.status import find_campaign
+
+    place = open_home(home, ledger)
+    find_campaign(place.ledger, name)
+    lineage = export_student(place.ledger, place.blobs, place.checkpoints, name, folder, round=round_)
+    print(f"wrote {folder}: the student of round {lineage.version.round}, version {lineage.version.id}")
+
+
+@app.command()
+def doctor(
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Campaign file to check for.")] = None,
+    home: HomeOption = DEFAULT_HOME,
+    ledger: LedgerOption = None,
+) -> None:
+    """What this machine has, what a campaign file needs, and what is missing."""
+    from loop.config import load_settings
+    from loop.doctor import examine, findings_table
+    from loop.status import show
+
+    findings = examine(load_settings(file) if file is not None else None, home, ledger)
+    show(findings_table(findings))
+    missing = [finding for finding in findings if finding.missing]
+    if missing:
+        raise DeltaloopError("; ".join(f"{finding.what} is missing: {finding.remedy}" for finding in missing))
+
+
+def _run_campaign(settings: CampaignSettings, place: Home) -> None:
+    from dataclasses import replace
+
+    from loop.bootstrap import make_ports
+    from loop.campaign import run_campaign
+    from loop.progress import make_progress
+    from loop.status import RoundLines
+
+    ports, base_student, teacher = make_ports(place, settings, make_progress(sys.stderr))
+    tracker = RoundLines(ports.tracker, place.ledger, place.blobs, lambda line: print(line, flush=True))
+    run_campaign(settings, replace(ports, tracker=tracker), base_student, teacher)
+
+
+@contextmanager
+def _resumable(again: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:  # which Typer turns into exit code 130
+        print(f"interrupted: what is committed is kept; go on with: {again}", file=sys.stderr)
+        raise
+
+
+def _typed(rounds: int | None, overrides: list[str] | None) -> list[str]:
+    typed = [f"--set '{override}'" for override in overrides or []]
+    return typed + ([f"--rounds {rounds}"] if rounds is not None else [])
+
+
+def _again(command: str, arguments: str, home: Path, ledger: str | None) -> str:
+    """The command line that does something in this home. A ledger URL may hold a password, and is not repeated."""
+    options = [] if home == DEFAULT_HOME else [f"--home {home}"]
+    if ledger is not None and not os.environ.get("DELTALOOP_LEDGER"):
+        options.append("--ledger URL")
+    return " ".join(["deltaloop", command, arguments, *options])
+
+
+def _quiet() -> None:
+    """Settings that must be made before torch and MLflow load; whoever set them otherwise keeps them."""
+    for name, value in {
+        # Two processes with torch threads that spin while they wait slow each other ten- to a hundredfold.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }.items():
+        os.environ.setdefault(name, value)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s: %(message)s")
+    for name in ("loop", "store", "policies"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,307 @@
+"""A campaign file: one TOML, read into frozen settings, every key checked.
+
+    name, seed, rounds                  the campaign
+    [models] [pool] [embedding]         what it works on
+    [sampling] [scoring] [targeting]    where Δ is measured, and where it is aimed
+    [synthesis] [selection] [training]  what is made, chosen and trained
+    [evaluation] [promotion]            what is kept, and when to stop
+    [tracking]                          what people see
+
+`identity()` is what must never change between two runs of one campaign (the pair and the seed); everything else may
+change, and applies from the next round that starts.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from loop.paths import with_paths
+from policies.selection import SELECTION
+from policies.targeting import TARGETING
+from store.errors import UsageError
+from store.records import digest_of
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+def _one_of(names: Collection[str]) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"not one of {', '.join(sorted(names))}")
+        return value
+
+    return check
+
+
+def _choices(names: Collection[str]) -> Any:
+    """Shows the allowed names in the schema, from which the page of keys is made."""
+    allowed: list[JsonValue] = [*sorted(names)]
+    return Field(json_schema_extra={"enum": allowed})
+
+
+class Section(BaseModel):
+    """A table of the campaign file: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True)
+
+
+class Models(Section):
+    """The pair."""
+
+    teacher: str = "embedded:teacher"
+    """`embedded:teacher`, a folder that `from_pretrained` loads, or a hub name."""
+    student: str = "embedded:student"
+    """Like `teacher`; what the campaign begins with."""
+    device: str = "auto"
+    """`auto` takes CUDA where there is one; or a torch device name."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the weights while sampling and training."""
+    threads: Positive = 2
+    """Torch threads on CPU. Part of what makes a run bit-for-bit repeatable."""
+
+
+class Pool(Section):
+    """The prompts that the campaign starts from."""
+
+    name: Name = "embedded"
+    """A pool is shared by the campaigns of a home that name it; admitted prompts join it."""
+    source: str = "embedded"
+    """`embedded`, or a JSONL file with `question` and `images` (paths beside the file)."""
+    size: Positive = 600
+    """Prompts of the embedded pool; a JSONL file is taken whole."""
+    easy_share: Share = 0.7
+    """Share of easy questions in the embedded pool: sets as they come are mostly easy."""
+    easy_vqa_share: Share = 0.15
+    """Share of easy-vqa questions in the embedded pool."""
+    seed: int = 0
+    """Draws the embedded pool."""
+
+
+class Embedding(Section):
+    """What turns a prompt into a unit vector."""
+
+    model: str = "student"
+    """`student` or `teacher` (own encoder, the version at the start), or a sentence-transformers model."""
+    batch: Positive = 64
+    """Prompts per batch."""
+
+
+class Sampling(Section):
+    """How responses are drawn; part of a rollout's cache key."""
+
+    temperature: Annotated[float, Field(ge=0.0)] = 0.7
+    """0 is greedy."""
+    max_tokens: Positive = 32
+    """A response that reaches this is `truncated`, an answer class of its own."""
+    batch: Positive = 32
+    """Prompts per batch: commits happen after each."""
+    answer_pattern: str = r"Answer:\s*(.+)"
+    """The last match's first group is the final answer."""
+
+
+class Scoring(Section):
+    """How Δ is measured."""
+
+    teacher_samples: Positive = 8
+    """Per prompt; drawn once and kept for ever."""
+    student_samples: Positive = 8
+    """Per prompt and student version."""
+    smoothing: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05
+    """Share of the student's distribution mixed into the teacher's: Δ = KL(p, (1 - s) q + s p), at most log(1/s)."""
+
+
+class Targeting(Section):
+    """Where synthesis is aimed."""
+
+    rule: Annotated[str, AfterValidator(_one_of(TARGETING)), _choices(TARGETING)] = "thompson"
+    """How the budget is split over regions."""
+    regions: Positive = 8
+    """Clusters of the embedding space."""
+    seeds_per_region: Positive = 16
+    """Prompts of a region that synthesis starts from."""
+    exploration: Share = 0.1
+    """Share of the budget that is spread evenly over all regions, whatever the rule says."""
+    discount: Share = 0.5
+    """How much of a region's evidence survives a round: the student moves."""
+
+
+class Synthesis(Section):
+    """How new prompts are made and admitted."""
+
+    synthesizer: Literal["procedural", "none"] = "procedural"
+    """`none` makes no new prompts: the loop only selects."""
+    seed_guided: Count = 120
+    """Candidates of stage one, per round."""
+    skill_guided: Count = 120
+    """Candidates of stage two, per round."""
+    skills_per_region: Positive = 3
+    """Failure skills named per region."""
+    min_consistency: Share = 0.5
+    """Candidates on which the teacher agrees with itself less than this are rejected."""
+    duplicate_cosine: Annotated[float, Field(gt=0.0, le=1.0)] = 0.99999
+    """A candidate this close to a pool prompt is a duplicate."""
+    image_distance: Count = 48
+    """Largest Hamming distance between perceptual hashes (of 576 bits) at which two images count as the same.
+
+    By `scripts.calibrate_image_hash`, 1,500 pictures a side: at most 0.3 % of the pool pictures come that near to any
+    held-out one, and so do 100 % (scenes) and 96 % (easy-vqa) of the altered copies of a picture.
+    """
+
+
+class Selection(Section):
+    """What the student trains on."""
+
+    rule: Annotated[str, AfterValidator(_one_of(SELECTION)), _choices(SELECTION)] = "delta_diverse"
+    """Which prompts are preferred."""
+    prompts: Positive = 256
+    """Size of a round's training set, at most."""
+    min_consistency: Share = 0.5
+    """Prompts on which the teacher agrees with itself less than this are not trained on."""
+
+
+class Training(Section):
+    """On-policy distillation."""
+
+    steps: Positive = 150
+    """Optimizer steps per round."""
+    batch: Positive = 32
+    """Prompts per step."""
+    learning_rate: Annotated[float, Field(gt=0.0)] = 5e-4
+    """Peak of the schedule."""
+    warmup_steps: Count = 5
+    """Steps to reach the peak."""
+    beta: Share = 1.0
+    """Generalised JSD: 0 is forward KL, 1 is reverse KL (the meaning of TRL and Liger)."""
+    temperature: Annotated[float, Field(gt=0.0)] = 1.0
+    """Sampling temperature of the student's rollouts."""
+    max_tokens: Positive = 32
+    """Length of the student's rollouts."""
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    """Of AdamW."""
+    max_grad_norm: Annotated[float, Field(gt=0.0)] = 1.0
+    """Gradients are clipped to this norm."""
+    checkpoint_steps: Positive = 50
+    """An interrupted training continues from the last multiple of this."""
+    token_budget: Positive | None = None
+    """Stop after this many response tokens, whatever `steps` says."""
+
+
+class Evaluation(Section):
+    """Held-out suites."""
+
+    source: str = "embedded"
+    """`embedded`, or a JSONL file with `suite`, `metric`, `question`, `images`, `answers`."""
+    questions: Positive = 300
+    """Per suite and round."""
+    main: tuple[str, ...] = ("chart", "document", "perception")
+    """The suites whose unweighted mean decides."""
+    beside: tuple[str, ...] = ("easy_vqa", "unseen")
+    """Shown, but not part of the mean."""
+    seed: int = 0
+    """Draws the embedded suites."""
+
+
+class Promotion(Section):
+    """When a candidate replaces the student, and when the campaign stops."""
+
+    level: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.9
+    """Confidence of the paired interval whose lower end must exceed `-tolerance`."""
+    tolerance: Annotated[float, Field(ge=0.0)] = 0.0
+    """How far below zero that lower end may be."""
+    patience: Positive = 3
+    """Rounds in a row without promotion after which the campaign stops."""
+    min_delta_share: Share = 0.02
+    """Below this share of delta prompts the pool is exhausted, and the campaign ends."""
+
+
+class Tracking(Section):
+    """MLflow."""
+
+    mlflow: bool = True
+    """Whether rounds are shown in `<home>/mlflow.db`."""
+
+
+class CampaignSettings(Section):
+    """Everything that a campaign file may say."""
+
+    name: Name
+    """What the ledger and the commands call the campaign."""
+    seed: int = 0
+    """Every random draw is derived from it."""
+    rounds: Count = 3
+    """After the preparation; a later run may raise it."""
+    models: Models = Models()
+    pool: Pool = Pool()
+    embedding: Embedding = Embedding()
+    sampling: Sampling = Sampling()
+    scoring: Scoring = Scoring()
+    targeting: Targeting = Targeting()
+    synthesis: Synthesis = Synthesis()
+    selection: Selection = Selection()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    promotion: Promotion = Promotion()
+    tracking: Tracking = Tracking()
+
+    def identity(self) -> str:
+        """Digest of the pair and the seed: a campaign with another identity is another campaign."""
+        return digest_of({"teacher": self.models.teacher, "student": self.models.student, "seed": self.seed})
+
+
+def load_settings(path: Path, overrides: Sequence[str] = ()) -> CampaignSettings:
+    """Read a campaign file; `overrides` are `section.key=value` in TOML syntax.
+
+    Paths in it are relative to the file, and come back absolute. UsageError names the key, the value and the remedy.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: there is no such campaign file; `deltaloop init DIR` writes one") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path}: not readable as TOML: {error}") from error
+    for override in overrides:
+        _apply(data, override)
+    return with_paths(parse_settings(data, where=str(path)), path)
+
+
+def parse_settings(data: Mapping[str, Any], *, where: str) -> CampaignSettings:
+    """Validate, with an error that a person can act on."""
+    try:
+        return CampaignSettings.model_validate(data)
+    except ValidationError as error:
+        raise UsageError("; ".join(_explain(where, entry) for entry in error.errors())) from None
+
+
+def _explain(where: str, entry: Any) -> str:
+    key = ".".join(str(part) for part in entry["loc"])
+    if entry["type"] == "extra_forbidden":
+        return (
+            f"{where}: unknown key `{key}` (value {entry['input']!r}); remove it, or see `deltaloop init` for the keys"
+        )
+    if entry["type"] == "missing":
+        return f"{where}: the key `{key}` is missing; add it"
+    return f"{where}: `{key}` = {entry['input']!r}: {entry['msg']}; correct the value"
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    key, found, value = override.partition("=")
+    if not found:
+        raise UsageError(f"--set {override}: expected section.key=value")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    *parents, leaf = key.strip().split(".")
+    for parent in parents:
+        data = data.setdefault(parent, {})
+        if not isinstance(data, dict):
+            raise UsageError(f"--set {override}: `{parent}` is not a table")
+    data[leaf] = parsed

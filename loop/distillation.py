@@ -1,0 +1,27 @@
+"""The distill stage: train the student on the training set; the new version is a content-addressed checkpoint."""
+
+from __future__ import annotations
+
+from loop.ports import Ports
+from loop.work import Work
+from store.records import Role, Spent, Trained, TrainingSet, Version
+
+
+def distill(work: Work, student: Version, batch: TrainingSet, ports: Ports) -> Trained:
+    """Train, store the checkpoint under its digest, and record the version. Nothing to train on changes nothing."""
+    if not batch.prompts:
+        return Trained(student, 0, 0, (), Spent())
+    run = ports.trainer.train(
+        student,
+        work.teacher,
+        ports.ledger.prompts(batch.prompts),
+        batch.weights,
+        settings=work.settings.training,
+        seed=work.seed("distill"),
+        work_dir=ports.work_dir / work.key("distill"),
+        progress=ports.progress,
+    )
+    digest = ports.checkpoints.add(run.folder)
+    version = Version(digest, Role.STUDENT, f"checkpoint:{digest}", student.id, work.campaign, work.round)
+    ports.ledger.add_version(version)
+    return Trained(version, run.steps, len(batch.prompts), run.history, Spent(train_tokens=run.train_tokens))

@@ -1,0 +1,163 @@
+"""What this machine has, what a campaign needs of it, and what is missing, with the remedy.
+
+settings (or none) -> examine() -> findings -> a table, and exit code 1 if something is missing
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from rich.table import Table
+
+from loop.config import CampaignSettings
+from loop.paths import EMBEDDED_MODELS
+from store.errors import DeltaloopError
+
+REQUIRED = ("torch", "transformers", "mlflow", "sqlmodel", "alembic", "pydantic", "scipy")
+OPTIONAL = {
+    "vllm": "only for sampling with vLLM",
+    "sentence-transformers": "only for `embedding.model` other than `student` and `teacher`",
+}
+GIB = 1 << 30
+LOW_DISK_BYTES = GIB
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing, and how it stands."""
+
+    what: str
+    found: str
+    missing: bool = False
+    """Whether something that is needed is not there."""
+    remedy: str = ""
+
+
+def examine(settings: CampaignSettings | None, home: Path, ledger: str | None) -> list[Finding]:
+    """Look at the machine, the installation and the home, and at what the campaign needs if one is given."""
+    findings = [*_machine(), *_packages(), *_accelerator(), *_home(home, ledger)]
+    return findings + (list(_campaign(settings)) if settings is not None else [])
+
+
+def findings_table(findings: list[Finding]) -> Table:
+    """What is missing is marked, with its remedy."""
+    table = Table(title="doctor", title_justify="left")
+    for heading in ("", "what", "found", "remedy"):
+        table.add_column(heading)
+    for finding in findings:
+        table.add_row("missing" if finding.missing else "ok", finding.what, finding.found, finding.remedy)
+    return table
+
+
+def _machine() -> Iterator[Finding]:
+    supported = (3, 11) <= sys.version_info[:2] < (3, 14)
+    yield Finding("Python", platform.python_version(), not supported, "" if supported else "use Python 3.11 to 3.13")
+    yield Finding("cores", str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()))
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        yield Finding("memory", _gib(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")))
+
+
+def _packages() -> Iterator[Finding]:
+    for name in REQUIRED:
+        found = _installed(name)
+        yield Finding(name, found or "not installed", not found, "" if found else "pip install -e '.[cpu,dev]'")
+    yield _faiss()
+    for name, purpose in OPTIONAL.items():
+        yield Finding(name, _installed(name) or f"not installed: {purpose}")
+
+
+def _faiss() -> Finding:
+    found = {name: _installed(name) for name in ("faiss-cpu", "faiss-gpu")}
+    names = [f"{name} {number}" for name, number in found.items() if number]
+    if len(names) == 1:
+        return Finding("faiss", names[0])
+    if names:
+        return Finding(
+            "faiss", " and ".join(names), True, "they collide: pip uninstall one of them, reinstall the other"
+        )
+    if importlib.util.find_spec("faiss") is not None:
+        return Finding("faiss", "installed otherwise than by pip")
+    return Finding("faiss", "not installed", True, "pip install faiss-cpu, or faiss-gpu")
+
+
+def _accelerator() -> Iterator[Finding]:
+    if importlib.util.find_spec("torch") is None:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        yield Finding("CUDA", "none: models run on the CPU")
+        return
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        yield Finding(f"CUDA device {index}", f"{properties.name}, {_gib(properties.total_memory)}")
+
+
+def _home(home: Path, ledger: str | None) -> Iterator[Finding]:
+    parent = next(path for path in (home.absolute(), *home.absolute().parents) if path.exists())
+    writable = parent.is_dir() and os.access(parent, os.W_OK)
+    remedy = "" if writable else "choose another with --home DIR"
+    yield Finding("home", f"{home}{'' if home.exists() else ' (not there yet)'}", not writable, remedy)
+    free = shutil.disk_usage(parent).free
+    low = free < LOW_DISK_BYTES
+    yield Finding("free disk", _gib(free), low, "free some, or choose another home with --home DIR" if low else "")
+    if ledger is None and not home.exists():
+        return
+    from loop.bootstrap import open_home
+
+    try:
+        names = [row.name for row in open_home(home, ledger).ledger.campaigns()]
+    except DeltaloopError as error:
+        yield Finding("ledger", str(error), True, "correct --ledger or DELTALOOP_LEDGER, or repair the file")
+        return
+    yield Finding("ledger", f"campaigns: {', '.join(names) or 'none'}")
+
+
+def _campaign(settings: CampaignSettings) -> Iterator[Finding]:
+    """Paths are checked by the loading of the file already."""
+    for role in ("teacher", "student"):
+        yield _model(f"models.{role}", getattr(settings.models, role))
+    if settings.models.device.startswith("cuda") and importlib.util.find_spec("torch") is not None:
+        import torch
+
+        lacking = not torch.cuda.is_available()
+        remedy = 'set `models.device` to "auto" or "cpu"' if lacking else ""
+        yield Finding("models.device", settings.models.device, lacking, remedy)
+    if settings.embedding.model not in ("student", "teacher"):
+        lacking = _installed("sentence-transformers") is None
+        remedy = "pip install -e '.[text-encoder]', or set `embedding.model` to \"student\"" if lacking else ""
+        yield Finding("embedding.model", settings.embedding.model, lacking, remedy)
+    yield Finding("pool.source", settings.pool.source)
+    yield Finding("evaluation.source", settings.evaluation.source)
+
+
+def _model(key: str, source: str) -> Finding:
+    if source in EMBEDDED_MODELS:
+        folder = Path(__file__).parent / "embedded" / source.partition(":")[2]
+        there = (folder / "model.safetensors").is_file()
+        remedy = "" if there else "python -m scripts.train_embedded_pair writes it"
+        return Finding(key, source if there else f"{source}: no weights in {folder}", not there, remedy)
+    if Path(source).is_dir():
+        there = (Path(source) / "config.json").is_file()
+        remedy = "" if there else "name a folder that `save_pretrained` wrote"
+        return Finding(key, source if there else f"{source}: no config.json", not there, remedy)
+    return Finding(key, f"{source}: a hub name, fetched at first use")
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _gib(num_bytes: int) -> str:
+    return f"{num_bytes / GIB:.1f} GiB"

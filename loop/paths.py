@@ -1,0 +1,65 @@
+"""Paths in a campaign file: relative to the file, checked before anything runs.
+
+A model is `embedded:teacher`, `embedded:student`, a folder, or a hub name; what starts with `.`, `/` or `~`, or cannot
+be a hub name, must be a folder. A source is `embedded` or a file.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from store.errors import UsageError
+
+if TYPE_CHECKING:
+    from loop.config import CampaignSettings
+
+EMBEDDED_MODELS = ("embedded:teacher", "embedded:student")
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+def with_paths(settings: CampaignSettings, file: Path) -> CampaignSettings:
+    """The settings with every path made absolute. UsageError names the key, the value and the remedy."""
+    base = file.parent.resolve()
+    models, pool, evaluation, embedding = settings.models, settings.pool, settings.evaluation, settings.embedding
+    own_encoder = embedding.model in ("student", "teacher")
+    return settings.model_copy(
+        update={
+            "models": models.model_copy(
+                update={
+                    role: _model(file, f"models.{role}", getattr(models, role), base) for role in ("teacher", "student")
+                }
+            ),
+            "pool": pool.model_copy(update={"source": _source(file, "pool.source", pool.source, base)}),
+            "evaluation": evaluation.model_copy(
+                update={"source": _source(file, "evaluation.source", evaluation.source, base)}
+            ),
+            "embedding": embedding
+            if own_encoder
+            else embedding.model_copy(update={"model": _model(file, "embedding.model", embedding.model, base)}),
+        }
+    )
+
+
+def _model(file: Path, key: str, value: str, base: Path) -> str:
+    if value in EMBEDDED_MODELS:
+        return value
+    folder = base / Path(value).expanduser()
+    if value and folder.is_dir():
+        return str(folder)
+    if value.startswith((".", "/", "~")) or not HUB_NAME.fullmatch(value):
+        raise UsageError(
+            f"{file}: `{key}` = {value!r}: there is no folder {folder}; correct the path, or give a hub name"
+            f" or one of {', '.join(EMBEDDED_MODELS)}"
+        )
+    return value
+
+
+def _source(file: Path, key: str, value: str, base: Path) -> str:
+    if value == "embedded":
+        return value
+    path = base / Path(value).expanduser()
+    if not path.is_file():
+        raise UsageError(f"{file}: `{key}` = {value!r}: there is no file {path}; correct the path, or say `embedded`")
+    return str(path)

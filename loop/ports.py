@@ -1,0 +1,351 @@
+"""The ports: what a round needs from the outside, as Protocols. Adapters in `loop/adapters` implement them.
+
+    ledger    facts, read and written         samplers  version -> sampler -> streamed batches of samples
+    embedder  prompts -> unit vectors         synthesizer  seeds + skills + count -> candidates
+    trainer   student + prompts -> checkpoint evaluator  version -> a report per suite
+    tracker   a view for people               progress  bars on a terminal, lines elsewhere
+
+Nothing here imports torch, transformers, mlflow or an SQL library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from store.records import (
+    Aims,
+    CampaignRow,
+    Candidate,
+    Prompt,
+    Quarantined,
+    Region,
+    Rollout,
+    RoundRow,
+    Sample,
+    Score,
+    StageRow,
+    Status,
+    SuiteReport,
+    TrainedStep,
+    Version,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from loop.config import Pool, Sampling, Training
+
+
+class Ledger(Protocol):
+    """The facts that stages read and write. One call is one transaction; adding a fact twice is harmless.
+
+    `store.ledger.Ledger` implements it (SQL) and so does `tests.fakes.MemoryLedger`; one contract suite runs on both.
+    """
+
+    # prompts and pools
+    def add_prompts(self, prompts: Sequence[Prompt], *, pool: str | None = None) -> int:
+        """Store prompts, and put them into a pool if one is named; returns how many of them were new to the pool."""
+        ...
+
+    def quarantine(self, pool: str, rows: Sequence[Quarantined]) -> None: ...
+
+    def quarantined(self, pool: str) -> tuple[Quarantined, ...]: ...
+
+    def pool(self, pool: str) -> tuple[Prompt, ...]:
+        """All prompts of a pool, in order of id."""
+        ...
+
+    def prompts(self, ids: Sequence[str]) -> tuple[Prompt, ...]:
+        """The prompts with these ids, in this order. KeyError names the first one that is not there."""
+        ...
+
+    # embeddings
+    def embeddings(self, embedder: str, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """The vectors that exist, by prompt id."""
+        ...
+
+    def add_embeddings(self, embedder: str, vectors: Mapping[str, NDArray[np.float32]]) -> None: ...
+
+    # rollouts and scores
+    def add_rollouts(self, rollouts: Sequence[Rollout]) -> None: ...
+
+    def rollouts(self, version: str, sampling: str, ids: Sequence[str]) -> dict[str, tuple[Rollout, ...]]:
+        """Rollouts of a version under one sampling, by prompt id, in order of index; absent where there is none."""
+        ...
+
+    def add_scores(self, campaign: str, round: int, scores: Sequence[Score]) -> None: ...
+
+    def scores(self, campaign: str, round: int) -> tuple[Score, ...]:
+        """The scores that a campaign's round recorded, in order of prompt id."""
+        ...
+
+    # regions and candidates
+    def add_aims(self, campaign: str, round: int, aims: Aims) -> None:
+        """Record a round's regions; those of an earlier attempt are replaced."""
+        ...
+
+    def regions(self, campaign: str, round: int) -> tuple[Region, ...]:
+        """The regions that a campaign's round recorded, in order of index; empty if it recorded none."""
+        ...
+
+    def add_candidates(self, campaign: str, round: int, candidates: Sequence[Candidate]) -> None:
+        """Record all candidates of a round, in their order; those of an earlier attempt are replaced."""
+        ...
+
+    def candidates(self, campaign: str, round: int) -> tuple[Candidate, ...]: ...
+
+    # versions and evaluations
+    def add_version(self, version: Version) -> None: ...
+
+    def version(self, id: str) -> Version:
+        """KeyError if there is none."""
+        ...
+
+    def add_evaluation(self, version: str, suite: str, report: SuiteReport) -> None: ...
+
+    def find_evaluation(self, version: str, suite: str) -> SuiteReport | None: ...
+
+    # campaigns, rounds and stages
+    def start_campaign(self, name: str, *, seed: int, pool: str, identity: str) -> CampaignRow:
+        """Create or reopen a campaign and mark it running. UsageError if it exists with another identity."""
+        ...
+
+    def end_campaign(self, name: str, status: Status) -> None: ...
+
+    def find_campaign(self, name: str) -> CampaignRow | None: ...
+
+    def campaigns(self) -> tuple[CampaignRow, ...]:
+        """All campaigns, oldest first."""
+        ...
+
+    def start_round(self, campaign: str, round: int, *, settings: str, commit: str, dirty: bool) -> RoundRow:
+        """Create or reopen a round and mark it running; a reopened round keeps the settings of its first start."""
+        ...
+
+    def end_round(self, campaign: str, round: int, status: Status) -> None: ...
+
+    def find_round(self, campaign: str, round: int) -> RoundRow | None: ...
+
+    def rounds(self, campaign: str) -> tuple[RoundRow, ...]:
+        """All rounds of a campaign with their stages (in order of start), in order of index."""
+        ...
+
+    def find_stage(self, campaign: str, round: int, name: str) -> StageRow | None: ...
+
+    def start_stage(self, campaign: str, round: int, name: str, inputs: Mapping[str, str]) -> None:
+        """Mark a stage running, and count the attempt."""
+        ...
+
+    def end_stage(
+        self,
+        campaign: str,
+        round: int,
+        name: str,
+        status: Status,
+        *,
+        seconds: float,
+        output: str | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Record how an attempt ended; `seconds` is added to what earlier attempts took."""
+        ...
+
+    # work that is planned once
+    def find_plan(self, key: str) -> tuple[tuple[str, ...], ...] | None:
+        """The batches of prompt ids recorded under a key, or None."""
+        ...
+
+    def add_plan(self, key: str, batches: Sequence[Sequence[str]]) -> None:
+        """Record how a stage's work is cut into batches. ValueError if the key holds another plan."""
+        ...
+
+
+class Blobs(Protocol):
+    """Content-addressed bytes: images, stage outputs, arrays."""
+
+    def put(self, data: bytes) -> str:
+        """Store bytes, return their sha256."""
+        ...
+
+    def get(self, digest: str) -> bytes:
+        """KeyError if absent; `store.errors.Corrupt` if the bytes do not match."""
+        ...
+
+
+class Index(Protocol):
+    """Nearest neighbours among the embeddings of a pool."""
+
+    def add(self, ids: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        """Add unit vectors [n, d]; ids that are there already are skipped."""
+        ...
+
+    def save(self) -> None:
+        """Write the index beside the ledger, temporary name first."""
+        ...
+
+    def nearest(self, vectors: NDArray[np.float32], k: int) -> list[list[tuple[str, float]]]:
+        """For each row, up to k (prompt id, cosine), best first."""
+        ...
+
+
+class Sampler(Protocol):
+    """Draws responses of one model version."""
+
+    def sample(
+        self, prompts: Sequence[Prompt], n: int, *, seed: int, settings: Sampling, first_index: int = 0
+    ) -> Iterator[list[Sample]]:
+        """Yield, as they finish, lists of samples: n per prompt, indices from `first_index`.
+
+        Each sample draws from its own generator, seeded by (seed, prompt id, index): neither the batch nor the order
+        matters. `settings.temperature == 0` is greedy.
+        """
+        ...
+
+
+class Samplers(Protocol):
+    """Opens a sampler for a version, and keeps the models that are in use loaded."""
+
+    def open(self, version: Version) -> Sampler: ...
+
+
+class Embedder(Protocol):
+    """Prompts to unit vectors."""
+
+    @property
+    def name(self) -> str:
+        """Identity of the embedding: what made it, with its version."""
+        ...
+
+    def embed(self, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
+        """Float32 [n, d], rows of unit norm."""
+        ...
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A candidate as a synthesizer returns it, not yet checked."""
+
+    question: str
+    images: tuple[str, ...]
+    parent: str
+    attributes: Mapping[str, str]
+
+
+class Synthesizer(Protocol):
+    """Writes new questions on the images of seed prompts."""
+
+    def propose(
+        self, seeds: Sequence[Prompt], num: int, *, skills: Sequence[str] = (), seed: int
+    ) -> tuple[Proposal, ...]:
+        """At most `num` proposals; with `skills`, only such as exercise one of them. Fewer means: out of ideas."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """What a trainer returns: a checkpoint folder in its working directory, and what it cost."""
+
+    folder: Path
+    steps: int
+    train_tokens: int
+    """Response tokens that carried loss."""
+    history: tuple[TrainedStep, ...]
+
+
+class Trainer(Protocol):
+    """Distils the teacher into the student on a training set."""
+
+    def train(
+        self,
+        student: Version,
+        teacher: Version,
+        prompts: Sequence[Prompt],
+        weights: Sequence[float],
+        *,
+        settings: Training,
+        seed: int,
+        work_dir: Path,
+        progress: Progress,
+    ) -> TrainingRun:
+        """Train, resuming from what `work_dir` holds. `store.errors.EmptyTrainingSet` if there is no prompt."""
+        ...
+
+
+class Evaluator(Protocol):
+    """Scores versions on held-out suites."""
+
+    def suites(self, *, whole: bool) -> tuple[str, ...]:
+        """Names of the suites; `whole` ones, e.g. `easy_vqa_whole`, where a round takes a fixed subsample."""
+        ...
+
+    def contaminated(self, prompt: Prompt) -> str | None:
+        """The id of a held-out question that the prompt repeats (same images, same normalised question), or None."""
+        ...
+
+    def evaluate(self, version: Version, suite: str, progress: Progress) -> SuiteReport:
+        """Answer a suite greedily and score it in its own metric."""
+        ...
+
+
+class Checkpoints(Protocol):
+    """Content-addressed model folders."""
+
+    def add(self, folder: Path) -> str:
+        """Move a folder in under the digest of its files; returns that digest."""
+        ...
+
+    def path(self, digest: str) -> Path:
+        """KeyError if absent."""
+        ...
+
+
+class Tracker(Protocol):
+    """A view for people. The ledger is the truth; losing a tracker loses nothing."""
+
+    def stage_ended(self, campaign: str, round: int, stage: str, output: object, seconds: float) -> None:
+        """Called once per finished stage with its output record."""
+        ...
+
+    def round_started(
+        self, campaign: str, round: int, settings: Mapping[str, object], tags: Mapping[str, str]
+    ) -> None: ...
+
+    def round_ended(self, campaign: str, round: int, status: str) -> None: ...
+
+    def campaign_ended(self, campaign: str, status: str) -> None: ...
+
+
+class Progress(Protocol):
+    """Tells a person how far a long piece of work is."""
+
+    def bar(self, label: str, total: int) -> AbstractContextManager[Advance]: ...
+
+
+class Advance(Protocol):
+    def __call__(self, done: int, /) -> None: ...
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Everything that a round reaches the outside through."""
+
+    ledger: Ledger
+    blobs: Blobs
+    checkpoints: Checkpoints
+    index: Index
+    samplers: Samplers
+    embedder: Embedder
+    synthesizer: Synthesizer
+    trainer: Trainer
+    evaluator: Evaluator
+    tracker: Tracker
+    source: Callable[[Pool], Iterator[Prompt | Quarantined]]
+    """Reads what a pool is filled from."""
+    progress: Progress
+    work_dir: Path
+    """Scratch of stages in progress; what a resume may continue from."""

@@ -1,0 +1,177 @@
+"""What a campaign has come to, for people: one line a round while it runs, tables afterwards.
+
+Everything here is made of the object that `status --json` prints (`loop.summary`); what is not known yet is a dash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+from loop.ports import Blobs, Ledger, Tracker
+from loop.summary import campaign_json, reader
+from store.errors import DeltaloopError
+from store.records import CampaignRow, RoundRow, Status
+
+DASH = "-"
+
+
+def find_campaign(ledger: Ledger, name: str | None) -> CampaignRow | None:
+    """The named campaign, or the newest; None if none is named and there is none. DeltaloopError for a wrong name."""
+    rows = ledger.campaigns()
+    if name is None:
+        return rows[-1] if rows else None
+    for row in rows:
+        if row.name == name:
+            return row
+    known = ", ".join(row.name for row in rows) or "none yet"
+    raise DeltaloopError(f"there is no campaign `{name}` here; there is: {known} (another home? --home DIR)")
+
+
+def summary_of(ledger: Ledger, blobs: Blobs, campaign: CampaignRow) -> dict[str, Any]:
+    """The object that `status --json` prints."""
+    return campaign_json(campaign, ledger.rounds(campaign.name), reader(blobs))
+
+
+def campaign_table(summary: Mapping[str, Any]) -> Table:
+    """The baselines, and one row a round."""
+    table = Table(title=f"campaign {summary['campaign']}: {summary['status']}", title_justify="left")
+    for heading in ("round", "status", "seconds", "Δ mean", "zero-delta", "yield seed/skill", "trained on"):
+        table.add_column(heading, justify="left" if heading == "status" else "right")
+    suites = suites_of(summary)
+    for suite in suites:
+        table.add_column(suite, justify="right")
+    table.add_column("promoted")
+    for role in ("teacher", "student"):
+        accuracies = summary["baseline"]["eval"][role]
+        blanks = [DASH] * 6
+        table.add_row(role, *blanks, *(share(accuracies.get(suite)) for suite in suites), "")
+    for row in summary["rounds"]:
+        accuracies = row["eval"]["student"]
+        table.add_row(*_cells(row), *(share(accuracies.get(suite)) for suite in suites), _yes(row["promoted"]))
+    return table
+
+
+def unfinished(rounds: Sequence[RoundRow]) -> list[str]:
+    """A line for each stage that is not completed, with its error."""
+    return [
+        f"round {row.index}, stage {stage.name}: {stage.status}" + (f": {stage.error}" if stage.error else "")
+        for row in rounds
+        for stage in row.stages
+        if stage.status is not Status.COMPLETED
+    ]
+
+
+def campaigns_table(campaigns: Sequence[CampaignRow]) -> Table:
+    """All campaigns of a home, oldest first."""
+    table = Table(title="campaigns", title_justify="left")
+    for heading in ("name", "status", "pool", "seed", "created (UTC)"):
+        table.add_column(heading)
+    for row in campaigns:
+        table.add_row(row.name, str(row.status), row.pool, str(row.seed), row.created[:19])
+    return table
+
+
+def suites_of(summary: Mapping[str, Any]) -> list[str]:
+    """The names under which accuracies are known, `mean` last."""
+    reports = [*summary["baseline"]["eval"].values(), *(row["eval"]["student"] for row in summary["rounds"])]
+    names = dict.fromkeys(name for report in reports for name in report)
+    return [name for name in names if name != "mean"] + (["mean"] if "mean" in names else [])
+
+
+def round_line(row: Mapping[str, Any], before: float | None) -> str:
+    """One round in one line; `before` is the mean accuracy of the student that it started from."""
+    yields = row["synthesis"]["yield"]
+    verdict = {True: "promoted", False: "kept the old student", None: row["status"]}[row["promoted"]]
+    return (
+        f"round {row['index']}: Δ mean {number(row['delta']['mean'])} over {row['delta']['prompts'] or 0} prompts,"
+        f" zero-delta {share(row['delta']['zero_share'])};"
+        f" yield seed-guided {share(yields['seed_guided'])}, skill-guided {share(yields['skill_guided'])},"
+        f" admitted {row['synthesis']['admitted'] or 0} of {row['synthesis']['proposed'] or 0};"
+        f" trained {row['train']['steps'] or 0} steps on {row['train']['prompts'] or 0} prompts;"
+        f" accuracy {share(before)} -> {share(row['eval']['student'].get('mean'))}; {verdict} ({row['seconds']:.0f} s)"
+    )
+
+
+def accuracy_before(summary: Mapping[str, Any], index: int) -> float | None:
+    """Mean accuracy of the student that round `index` started from: the last promoted one, or the baseline."""
+    mean = summary["baseline"]["eval"]["student"].get("mean")
+    for row in summary["rounds"]:
+        if row["index"] < index and row["promoted"]:
+            mean = row["eval"]["student"].get("mean")
+    return mean
+
+
+class RoundLines:
+    """A tracker that tells each round in a line as it ends, and passes everything on to another tracker."""
+
+    def __init__(self, inner: Tracker, ledger: Ledger, blobs: Blobs, tell: Callable[[str], None]) -> None:
+        self._inner = inner
+        self._ledger = ledger
+        self._blobs = blobs
+        self._tell = tell
+
+    def round_started(self, campaign: str, round: int, settings: Mapping[str, object], tags: Mapping[str, str]) -> None:
+        """Pass on."""
+        self._inner.round_started(campaign, round, settings, tags)
+
+    def stage_ended(self, campaign: str, round: int, stage: str, output: object, seconds: float) -> None:
+        """Pass on."""
+        self._inner.stage_ended(campaign, round, stage, output, seconds)
+
+    def round_ended(self, campaign: str, round: int, status: str) -> None:
+        """Tell a completed round."""
+        self._inner.round_ended(campaign, round, status)
+        row = self._ledger.find_campaign(campaign)
+        if status != Status.COMPLETED or row is None:
+            return
+        summary = summary_of(self._ledger, self._blobs, row)
+        if round == 0:
+            means = {role: summary["baseline"]["eval"][role].get("mean") for role in ("teacher", "student")}
+            self._tell(f"baseline: accuracy teacher {share(means['teacher'])}, student {share(means['student'])}")
+            return
+        told = next(entry for entry in summary["rounds"] if entry["index"] == round)
+        self._tell(round_line(told, accuracy_before(summary, round)))
+
+    def campaign_ended(self, campaign: str, status: str) -> None:
+        """Pass on."""
+        self._inner.campaign_ended(campaign, status)
+
+
+def show(renderable: RenderableType) -> None:
+    """Print to standard output: as wide as the terminal, and wide enough for a row where there is none."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 160)
+    console.print(renderable)
+
+
+def share(value: float | None) -> str:
+    """A share in per cent."""
+    return DASH if value is None else f"{100 * value:.1f} %"
+
+
+def number(value: float | None) -> str:
+    """A number with three decimals."""
+    return DASH if value is None else f"{value:.3f}"
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    yields = row["synthesis"]["yield"]
+    trained = row["train"]["prompts"]
+    return [
+        str(row["index"]),
+        row["status"],
+        f"{row['seconds']:.0f}",
+        number(row["delta"]["mean"]),
+        share(row["delta"]["zero_share"]),
+        f"{share(yields['seed_guided'])} / {share(yields['skill_guided'])}",
+        DASH if trained is None else str(trained),
+    ]
+
+
+def _yes(promoted: bool | None) -> str:
+    return {True: "yes", False: "no", None: DASH}[promoted]

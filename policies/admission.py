@@ -1,0 +1,62 @@
+"""The fate of a candidate: is its question usable, is it new, does the teacher know, do the models differ?
+
+question -> well_formed -> (duplicate and contamination tests compare normalise_question) -> Score -> admit
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+from store.records import Fate, Score
+
+_LAYOUT = "\n\t\r"
+
+
+def admit(score: Score, *, min_consistency: float) -> tuple[Fate, str]:
+    """The fate of a scored candidate, and the numbers behind it.
+
+    An inconsistent teacher is named before a zero Δ: training on such prompts hurts, whatever their Δ (arXiv
+    2605.15532, which rejects below 0.5).
+    """
+    if score.consistency < min_consistency:
+        return Fate.INCONSISTENT_TEACHER, f"consistency {score.consistency:.2f} < {min_consistency:.2f}"
+    if score.zero_delta:
+        return Fate.ZERO_DELTA, f"same answers in {score.num_student} student and {score.num_teacher} teacher samples"
+    return Fate.ADMITTED, f"delta {score.delta:.3f}, consistency {score.consistency:.2f}"
+
+
+def well_formed(question: str, *, max_chars: int = 2000) -> str | None:
+    """Why a question cannot be used, or None if it can."""
+    if len(question) > max_chars:
+        return f"question has {len(question)} characters, more than {max_chars}"
+    for position, character in enumerate(question):
+        category = unicodedata.category(character)
+        if category == "Cs":
+            return f"question has a lone surrogate U+{ord(character):04X} at position {position}"
+        if category == "Cc" and character not in _LAYOUT:
+            return f"question has a control character U+{ord(character):04X} at position {position}"
+    if not any(character.isprintable() and not character.isspace() for character in question):
+        return "question is empty"
+    return None
+
+
+def normalise_question(text: str) -> str:
+    """What two spellings of one question have in common: case, width, spacing and punctuation dropped.
+
+    Punctuation between two digits stays (1.5 is not 15), and so do symbols (3 > 2 is not 3 < 2). Idempotent.
+    """
+    folded = text
+    while True:
+        before, folded = folded, unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", folded).casefold())
+        folded = " ".join("".join(map(_kept, " " + folded, folded, folded[1:] + " ")).split())
+        if folded == before:
+            return folded
+
+
+def _kept(before: str, character: str, after: str) -> str:
+    """The character, or a space if it is punctuation that is not inside a number; nothing if it cannot be seen."""
+    category = unicodedata.category(character)
+    if category in ("Cc", "Cf", "Cs"):
+        return " " if character.isspace() else ""
+    inside = before.isdecimal() and after.isdecimal()
+    return " " if category.startswith("P") and not inside else character

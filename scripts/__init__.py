@@ -1,0 +1,1 @@
+"""Thin things to run: campaign files, benchmarks, the training of the embedded pair."""

@@ -1,0 +1,174 @@
+"""Does aiming at Δ beat training on uniformly drawn prompts? Two comparisons, at equal budgets, over several seeds.
+
+    delta            the campaign file as it is: score, aim, synthesize, select by Δ, distill
+    uniform          prompts drawn uniformly from the same seed pool, no synthesis; as many training tokens each round
+    uniform_total    the same, but it may also train on the tokens that the Δ arm spent on scoring and synthesis
+
+    python -m scripts.compare_arms --seeds 5 [--campaign FILE] [--home DIR] [--rounds N] [--set key=value ...]
+
+All arms of a seed share one home, so that rollouts of a prompt are drawn once; each has its own pool. Prints a row a
+seed and the paired differences with 90 % intervals (bootstrap over seeds and questions); the last line is JSON. A home
+that holds finished arms is not computed again: the script resumes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loop.bootstrap import make_ports, open_home
+from loop.campaign import run_campaign
+from loop.config import CampaignSettings, load_settings
+from loop.evaluation import evaluate
+from loop.ports import Ports
+from loop.progress import LineProgress
+from loop.stages import recorded
+from loop.work import Work
+from store.records import Admitted, Report, Scores, Spent, Trained
+
+LEVEL = 0.9
+RESAMPLES = 4000
+MANY_STEPS = 1_000_000
+"""The uniform arms stop at their token budget, not at a number of steps."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One arm of one seed: the kept student's answers, and what each round spent."""
+
+    report: Report
+    spent: tuple[Spent, ...]
+
+    def values(self) -> list[NDArray[np.float64]]:
+        """Score per question of each main suite."""
+        return [np.array(suite.values) for suite in self.report.suites if suite.suite in self.report.mean_over]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run all arms, print the comparison."""
+    options = _parse(arguments)
+    outcomes: dict[str, list[Outcome]] = {"delta": [], "uniform": [], "uniform_total": []}
+    for seed in range(options.seeds):
+        base = load_settings(options.campaign, [*options.set, f"seed={seed}", f"pool.seed={seed}"])
+        if options.rounds is not None:
+            base = base.model_copy(update={"rounds": options.rounds})
+        home = options.home / f"seed-{seed}"
+        outcomes["delta"].append(_run(base, "delta", home))
+        spent = outcomes["delta"][-1].spent
+        outcomes["uniform"].append(_run(_uniform(base, [row.train_tokens for row in spent]), "uniform", home))
+        outcomes["uniform_total"].append(_run(_uniform(base, [_all(row) for row in spent]), "uniform_total", home))
+        print(_row(seed, {arm: rows[-1] for arm, rows in outcomes.items()}), flush=True)
+    print(json.dumps(_summary(outcomes, options.seeds)))
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--campaign", type=Path, default=Path("scripts/campaigns/embedded.toml"))
+    parser.add_argument("--home", type=Path, default=Path("mlruns/arms"))
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    return parser.parse_args(arguments)
+
+
+def _uniform(base: CampaignSettings, budgets: Sequence[int]) -> CampaignSettings:
+    """The control arm: no synthesis, uniform choice, the mean of the Δ arm's token budget in each round.
+
+    One sample a side is what the score stage needs to run; none of it is used, and none of it is counted.
+    """
+    budget = round(sum(budgets) / len(budgets))
+    return base.model_copy(
+        update={
+            "scoring": base.scoring.model_copy(update={"teacher_samples": 1, "student_samples": 1}),
+            "synthesis": base.synthesis.model_copy(update={"seed_guided": 0, "skill_guided": 0}),
+            "selection": base.selection.model_copy(update={"rule": "uniform", "prompts": base.pool.size}),
+            "training": base.training.model_copy(update={"steps": MANY_STEPS, "token_budget": budget}),
+            "promotion": base.promotion.model_copy(update={"min_delta_share": 0.0}),
+        }
+    )
+
+
+def _run(settings: CampaignSettings, arm: str, home: Path) -> Outcome:
+    """Run one arm as a campaign of its own, with a pool of its own."""
+    settings = settings.model_copy(
+        update={
+            "name": arm,
+            "pool": settings.pool.model_copy(update={"name": arm}),
+            "tracking": settings.tracking.model_copy(update={"mlflow": False}),
+        }
+    )
+    opened = open_home(home, None)
+    ports, student, teacher = make_ports(opened, settings, LineProgress())
+    try:
+        kept = run_campaign(settings, ports, student, teacher)
+        report = evaluate(Work(arm, settings.rounds, settings, teacher), kept, ports)
+        return Outcome(report, tuple(_spent(ports, arm, index) for index in range(1, settings.rounds + 1)))
+    finally:
+        opened.close()
+
+
+def _spent(ports: Ports, campaign: str, index: int) -> Spent:
+    parts = [
+        recorded(ports.ledger, ports.blobs, campaign, index, name, kind)
+        for name, kind in (("score", Scores), ("synthesize", Admitted), ("distill", Trained))
+    ]
+    return Spent.total(part.spent for part in parts if isinstance(part, Scores | Admitted | Trained))
+
+
+def _all(spent: Spent) -> int:
+    return spent.teacher_tokens + spent.student_tokens + spent.train_tokens
+
+
+def _row(seed: int, outcomes: dict[str, Outcome]) -> str:
+    cells = [
+        f"{arm} {outcome.report.mean:.3f} (train {sum(row.train_tokens for row in outcome.spent)} tokens)"
+        for arm, outcome in outcomes.items()
+    ]
+    return f"seed {seed}: " + ", ".join(cells)
+
+
+def _summary(outcomes: dict[str, list[Outcome]], seeds: int) -> dict[str, object]:
+    means = {arm: float(np.mean([row.report.mean for row in rows])) for arm, rows in outcomes.items()}
+    at_training = paired_difference(outcomes["delta"], outcomes["uniform"])
+    at_total = paired_difference(outcomes["delta"], outcomes["uniform_total"])
+    for name, (difference, low, high) in (("training", at_training), ("total", at_total)):
+        print(f"equal {name} tokens: delta - uniform = {difference:+.3f} [{low:+.3f}, {high:+.3f}]")
+    return {
+        "delta_arm": means["delta"],
+        "uniform_arm": means["uniform"],
+        "difference": at_training[0],
+        "low": at_training[1],
+        "high": at_training[2],
+        "seeds": seeds,
+        "uniform_total_arm": means["uniform_total"],
+        "difference_total": at_total[0],
+        "low_total": at_total[1],
+        "high_total": at_total[2],
+    }
+
+
+def paired_difference(first: Sequence[Outcome], second: Sequence[Outcome]) -> tuple[float, float, float]:
+    """Mean difference of the suites' unweighted mean, with a bootstrap interval over seeds and questions."""
+    gaps = [
+        np.stack(
+            [a.values()[suite] - b.values()[suite] for a, b in zip(first, second, strict=True)]
+        )  # [seeds, questions]
+        for suite in range(len(first[0].values()))
+    ]
+    rng = np.random.default_rng(0)
+    draws = np.zeros(RESAMPLES)
+    for draw in range(RESAMPLES):
+        seeds = rng.integers(len(first), size=len(first))
+        draws[draw] = np.mean([gap[seeds][:, rng.integers(gap.shape[1], size=gap.shape[1])].mean() for gap in gaps])
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(np.mean([gap.mean() for gap in gaps])), float(low), float(high)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""Training batches of the embedded pair: a step number in, tensors out; nothing is kept between steps.
+
+One picture carries several questions in one sequence. Each question sees the picture and itself only, and its
+positions start anew behind the picture, so that a sequence is exactly several independent prompts that share
+the work on their picture:
+
+    [picture] [question 1, response 1] [question 2, response 2] ... [padding]
+    segment 0        segment 1                segment 2                -1
+
+Beside the responses, a batch says what is written or drawn in each cell of the picture. Looking a mark up by its label
+needs picture tokens that resemble the words in them; answers alone teach that only after a long plateau.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from loop.embedded.architecture import ASSISTANT_TOKEN, END_TOKEN
+from loop.world import easy_vqa
+from loop.world.questions import FAMILIES, Question, ask, families_of
+from loop.world.scenes import GRID, Scene, draw, new_scene
+from loop.world.tables import Split
+from loop.world.vocabulary import ORDINALS
+
+if TYPE_CHECKING:
+    from transformers import Idefics3Processor
+
+NUM_SCENES = 60_000
+"""Training scenes of the teacher; scene i is drawn from the seed (TRAIN_SEED, i)."""
+TRAIN_SEED = 20_260_515
+QUESTIONS_PER_IMAGE = 7
+ANSWER_WEIGHT = 3.0
+KIND_WEIGHTS = {
+    "bar": 2.0,
+    "line": 1.2,
+    "pie": 1.5,
+    "grouped": 1.8,
+    "form": 1.0,
+    "receipt": 1.6,
+    "table": 2.2,
+    "shapes": 2.6,
+    "easy_vqa": 1.2,
+}
+
+
+@dataclass(frozen=True)
+class Diet:
+    """What a model is trained on: easy families of all scenes, hard ones of ``hard_percent`` of the scenes."""
+
+    hard_percent: int
+
+    def families(self, scene: Scene, index: int) -> list[str]:
+        """Families that may be asked about training scene ``index``."""
+        exposed = index % 100 < self.hard_percent
+        return [name for name in families_of(scene) if exposed or FAMILIES[name].easy]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tensors of one step; b pictures, t tokens, q questions."""
+
+    pixels: torch.Tensor  # [b, 3, side, side], -1..1
+    cells: torch.Tensor  # [b, c, vocabulary], shares of the words that each cell says
+    ids: torch.Tensor  # [b, t]
+    segments: torch.Tensor  # [b, t], 0 picture, -1 padding
+    positions: torch.Tensor  # [b, t]
+    targets: torch.Tensor  # [b, t], the next token of a response, -100 elsewhere
+    weights: torch.Tensor  # [b, t]
+    owners: torch.Tensor  # [b, t], index into families, -1 elsewhere
+    families: list[str]  # [q]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One picture, what is asked about it, and the words that each of its cells should say."""
+
+    picture: np.ndarray
+    questions: list[Question]
+    said: list[tuple[str, ...]]
+
+
+def training_batch(processor: Idefics3Processor, diet: Diet, seed: int, step: int, num_images: int) -> Batch:
+    """The batch of one step: a pure function of its arguments."""
+    rng = np.random.default_rng((seed, step))
+    lessons: list[Lesson] = []
+    while len(lessons) < num_images:
+        lesson = _training_lesson(diet, rng)
+        if lesson.questions:
+            lessons.append(lesson)
+    return pack(processor, lessons)
+
+
+def words_of_cells(scene: Scene) -> list[tuple[str, ...]]:
+    """What the image token of each cell should say: all that is known of its mark, and its rank among them."""
+    said: list[tuple[str, ...]] = [("none",)] * (GRID * GRID)
+    for rank, mark in zip(ORDINALS, scene.marks, strict=False):
+        number = str(mark.col + 1) if mark.shape else str(mark.value)
+        words = (mark.label, number, mark.series, mark.colour, mark.shape, mark.size, rank)
+        said[mark.row * GRID + mark.col] = tuple(dict.fromkeys(word for word in words if word))
+    return said
+
+
+def _training_lesson(diet: Diet, rng: np.random.Generator) -> Lesson:
+    index = int(rng.integers(NUM_SCENES))
+    scene_rng = np.random.default_rng((TRAIN_SEED, index))
+    kind = _kind(float(scene_rng.random()))
+    if kind == "easy_vqa":
+        by_image = _vqa_by_image()
+        image_id = sorted(by_image)[index % len(by_image)]
+        asked = by_image[image_id]
+        chosen = rng.permutation(len(asked))[:QUESTIONS_PER_IMAGE].tolist()
+        said = tuple(max((question.rationale for question in asked), key=len).split())
+        return Lesson(np.asarray(easy_vqa.open_image(image_id)), [asked[i] for i in chosen], [said] * (GRID * GRID))
+    scene = new_scene(Split.TRAIN, kind, scene_rng)
+    names = diet.families(scene, index)
+    drawn = [ask(scene, names[int(rng.integers(len(names)))], rng) for _ in range(QUESTIONS_PER_IMAGE) if names]
+    asked = [question for question in drawn if question is not None]
+    return Lesson(np.asarray(draw(scene)), list(dict.fromkeys(asked)), words_of_cells(scene))
+
+
+def _kind(chance: float) -> str:
+    total, names = sum(KIND_WEIGHTS.values()), list(KIND_WEIGHTS)
+    edges = np.cumsum(list(KIND_WEIGHTS.values())) / total
+    return names[min(int(np.searchsorted(edges, chance, side="right")), len(names) - 1)]
+
+
+@lru_cache(maxsize=1)
+def _vqa_by_image() -> dict[int, list[Question]]:
+    by_image: dict[int, list[Question]] = {}
+    for drawn in easy_vqa.train_questions():
+        by_image.setdefault(drawn.image_id, []).append(drawn.question)
+    return by_image
+
+
+@lru_cache(maxsize=4)
+def _prefix_text(num_tokens: int) -> str:
+    image = "<image>" * num_tokens
+    return f"<fake_token_around_image><global-img>{image}<fake_token_around_image>"
+
+
+def pack(processor: Idefics3Processor, lessons: list[Lesson]) -> Batch:
+    """Packs pictures and their questions as the module's head says."""
+    vocabulary = _vocabulary(processor.tokenizer)
+    prefix = processor.tokenizer(_prefix_text(processor.image_seq_len), add_special_tokens=False)["input_ids"]
+    families: list[str] = []
+    rows = [_pack_row(prefix, lesson.questions, vocabulary, families) for lesson in lessons]
+    length = max(len(row[0]) for row in rows)
+    blanks = (0, -1, 0, -100, 0.0, -1)
+    columns = [
+        torch.tensor([[*row[part], *[blank] * (length - len(row[part]))] for row in rows])
+        for part, blank in enumerate(blanks)
+    ]
+    pixels = torch.from_numpy(np.stack([lesson.picture for lesson in lessons])).permute(0, 3, 1, 2).float()
+    cells = torch.zeros(len(lessons), GRID * GRID, len(vocabulary))
+    for image, lesson in enumerate(lessons):
+        for cell, words in enumerate(lesson.said):
+            for word in words:
+                cells[image, cell, vocabulary[word]] = 1 / len(words)
+    return Batch(pixels / 127.5 - 1.0, cells, *columns, families)
+
+
+def _pack_row(
+    prefix: list[int], asked: list[Question], vocabulary: dict[str, int], families: list[str]
+) -> tuple[list[int], list[int], list[int], list[int], list[float], list[int]]:
+    num = len(prefix)
+    ids, segments, positions = list(prefix), [0] * num, list(range(num))
+    targets, weights, owners = [-100] * num, [0.0] * num, [-1] * num
+    for segment, question in enumerate(asked, start=1):
+        prompt = [*question.text.split(), ASSISTANT_TOKEN]
+        response = [*question.response.split(), END_TOKEN]
+        words = [*prompt, *response[:-1]]
+        ids += [vocabulary[word] for word in words]
+        segments += [segment] * len(words)
+        positions += range(num, num + len(words))
+        targets += [-100] * (len(prompt) - 1) + [vocabulary[word] for word in response]
+        weights += [0.0] * (len(prompt) - 1) + [1.0] * (len(response) - 2) + [ANSWER_WEIGHT, 1.0]
+        owners += [-1] * (len(prompt) - 1) + [len(families)] * len(response)
+        families.append(question.family)
+    return ids, segments, positions, targets, weights, owners
+
+
+_VOCABULARIES: dict[int, dict[str, int]] = {}
+
+
+def _vocabulary(tokenizer: object) -> dict[str, int]:
+    """The tokenizer's words, fetched once for each tokenizer."""
+    known = _VOCABULARIES.get(id(tokenizer))
+    if known is None:
+        known = _VOCABULARIES[id(tokenizer)] = tokenizer.get_vocab()  # type: ignore[attr-defined]
+    return known

@@ -1,0 +1,249 @@
+"""Trains the embedded pair: fixed seeds and real tables in, two from_pretrained folders and a table out.
+
+    python scripts/train_embedded_pair.py teacher            # resumes from its checkpoint if there is one
+    python scripts/train_embedded_pair.py student            # at the same time, on the other core
+    python scripts/train_embedded_pair.py teacher --table    # only the table by family of the saved folder
+
+A checkpoint is one safetensors-free torch file (weights, optimizer, step), replaced atomically; batches are a
+function of seed and step, so a resumed run continues as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+import time
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import torch
+from torch import nn
+
+from loop.embedded.architecture import build_model, build_processor, save
+from loop.world.scenes import IMAGE_SIZE
+from loop.world.vocabulary import world_words
+from scripts.embedded_pair_batches import Batch, Diet, training_batch
+
+FOLDER = Path(__file__).resolve().parents[1] / "loop" / "embedded"
+PATCH, SCALE = 16, 1
+CELL_WEIGHT = 0.3
+LOOK_IMAGES = 24
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Size, data and schedule of one model."""
+
+    hidden: int
+    heads: int
+    text_layers: int
+    vision_layers: int
+    hard_percent: int
+    steps: int
+    seed: int
+    num_images: int = 6
+    peak_lr: float = 1.5e-3
+    warmup: int = 100
+    look_steps: int = 2_000
+    look_lr: float = 2e-3
+    decay_share: float = 0.3
+
+
+RECIPES = {
+    "teacher": Recipe(hidden=128, heads=4, text_layers=4, vision_layers=2, hard_percent=100, steps=16_000, seed=1),
+    "student": Recipe(hidden=96, heads=3, text_layers=4, vision_layers=2, hard_percent=8, steps=16_000, seed=2),
+}
+
+
+def new_pair_member(recipe: Recipe) -> tuple[nn.Module, object]:
+    """An untrained model and its processor; weights as wide as their fan-in asks, which small models need."""
+    processor = build_processor(world_words(), image_size=IMAGE_SIZE, patch=PATCH, scale=SCALE)
+    model = build_model(
+        processor,
+        hidden=recipe.hidden,
+        heads=recipe.heads,
+        text_layers=recipe.text_layers,
+        vision_layers=recipe.vision_layers,
+        image_size=IMAGE_SIZE,
+        patch=PATCH,
+        scale=SCALE,
+        seed=recipe.seed,
+    )
+    generator = torch.Generator().manual_seed(recipe.seed)
+    for name, weight in model.named_parameters():
+        if weight.ndim < 2:
+            continue
+        fan_in = weight[0].numel()
+        spread = 1 / math.sqrt(fan_in)
+        if name.endswith(("o_proj.weight", "out_proj.weight", "down_proj.weight", "fc2.weight")):
+            spread /= 2
+        elif "embed_tokens" in name or "position_embedding" in name:
+            spread = 0.5
+        elif "lm_head" in name:
+            spread = 0.02
+        with torch.no_grad():
+            weight.normal_(0.0, spread, generator=generator)
+    return model, processor
+
+
+def image_tokens(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+    """What the vision tower and the connector hand to the text tower, [b, c, d]."""
+    side = pixels.shape[-1] // PATCH
+    seen = torch.ones(len(pixels), side, side, dtype=torch.bool)
+    patches = model.model.vision_model(pixel_values=pixels, patch_attention_mask=seen).last_hidden_state
+    return model.model.connector(patches)
+
+
+def cell_loss(model: nn.Module, picture: torch.Tensor, cells: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """How far image tokens are from the embeddings of the words their cells say, and the share of marks all right.
+
+    Empty cells and the thirty-six alike cells of an easy-vqa picture count little.
+    """
+    logits = 0.5 * picture @ model.model.text_model.embed_tokens.weight.T
+    each = -(cells * logits.log_softmax(-1)).sum(-1)
+    said = cells > 0
+    is_mark = said.sum(-1) > 2
+    weights = torch.where(is_mark, 1.0, 0.05)
+    lowest_said = logits.masked_fill(~said, 1e9).amin(-1)
+    right = logits.masked_fill(said, -1e9).amax(-1) < lowest_said
+    return (each * weights).sum() / weights.sum(), float(right[is_mark].float().mean())
+
+
+def response_logits(model: nn.Module, batch: Batch, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits at the places that predict a response, and the mask [b, t] of these places."""
+    inner = model.model
+    words = inner.text_model.embed_tokens(batch.ids)
+    start = int((batch.ids[0] == model.config.image_token_id).nonzero()[0])
+    embeds = torch.cat([words[:, :start], picture, words[:, start + picture.shape[1] :]], dim=1)
+    length = batch.ids.shape[1]
+    same = batch.segments[:, :, None] == batch.segments[:, None, :]
+    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    mask = ((same | (batch.segments == 0)[:, None, :]) & causal)[:, None]
+    hidden = inner.text_model(
+        inputs_embeds=embeds, attention_mask=mask, position_ids=batch.positions, use_cache=False
+    ).last_hidden_state
+    places = batch.targets >= 0
+    return model.lm_head(hidden[places]), places
+
+
+def _exact_by_family(logits: torch.Tensor, places: torch.Tensor, batch: Batch, tally: dict[str, list[int]]) -> None:
+    """Adds to the tally which questions have every response token right when the gold ones come before it."""
+    wrong = (logits.argmax(-1) != batch.targets[places]).float()
+    num_wrong = torch.zeros(len(batch.families)).index_add_(0, batch.owners[places], wrong)
+    for family, wrongs in zip(batch.families, num_wrong.tolist(), strict=True):
+        tally[family][0] += wrongs == 0
+        tally[family][1] += 1
+
+
+def train(name: str, recipe: Recipe, work: Path, every: int) -> None:
+    """Trains to the recipe's last step, with a checkpoint and a table every so many steps."""
+    model, processor = new_pair_member(recipe)
+    decayed = [p for p in model.parameters() if p.ndim >= 2]
+    plain = [p for p in model.parameters() if p.ndim < 2]
+    groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=recipe.peak_lr, betas=(0.9, 0.95), fused=True)
+    checkpoint, start = work / f"{name}.pt", 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        if state["recipe"] != asdict(recipe):
+            print(f"the recipe changed since {checkpoint}: continuing under the new one", flush=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        start = state["step"]
+    print(f"{name}: {sum(p.numel() for p in model.parameters()):,} parameters, from step {start}", flush=True)
+    tally: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    losses: list[float] = []
+    marks: list[float] = []
+    diet, began = Diet(recipe.hard_percent), time.monotonic()
+    for step in range(start, recipe.steps):
+        looking = step < recipe.look_steps
+        if step == recipe.look_steps:
+            optimizer.state.clear()
+            with torch.no_grad():
+                model.lm_head.weight.copy_(0.2 * model.model.text_model.embed_tokens.weight)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, step)
+        num_images = LOOK_IMAGES if looking else recipe.num_images
+        batch = training_batch(processor, diet, recipe.seed, step, num_images)
+        picture = image_tokens(model, batch.pixels)
+        loss, share = cell_loss(model, picture, batch.cells)
+        if not looking:
+            logits, places = response_logits(model, batch, picture)
+            each = nn.functional.cross_entropy(logits, batch.targets[places], reduction="none")
+            weights = batch.weights[places]
+            answered = (each * weights).sum() / weights.sum()
+            _exact_by_family(logits, places, batch, tally)
+            loss = answered + CELL_WEIGHT * loss
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        losses.append(loss.item())
+        marks.append(share)
+        if (step + 1) % every == 0 or step + 1 == recipe.steps:
+            pace = (step + 1 - start) / (time.monotonic() - began)
+            print(
+                f"step {step + 1} loss {np.mean(losses):.3f} marks {np.mean(marks):.3f} {pace:.2f} steps/s {_clock()}",
+                " ".join(f"{f} {right / num:.2f}" for f, (right, num) in sorted(tally.items())),
+                flush=True,
+            )
+            tally.clear()
+            losses.clear()
+            marks.clear()
+            keep(model, optimizer, recipe, step + 1, checkpoint)
+            if not looking:
+                save(model, processor, work / name)
+                if (step + 1) % (5 * every) == 0:
+                    save(model, processor, work / f"{name}-{step + 1}")
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """In either phase a linear warm-up, a plateau, then a linear fall to a fiftieth."""
+    looking = step < recipe.look_steps
+    done = step if looking else step - recipe.look_steps
+    total = recipe.look_steps if looking else recipe.steps - recipe.look_steps
+    left = min(1.0, (total - done) / (total * recipe.decay_share))
+    return (recipe.look_lr if looking else recipe.peak_lr) * min(1.0, (done + 1) / recipe.warmup) * max(0.02, left)
+
+
+def keep(model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, step: int, checkpoint: Path) -> None:
+    """Writes the checkpoint under a temporary name, then replaces the old one."""
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "step": step,
+        "recipe": asdict(recipe),
+    }
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(state, checkpoint.with_suffix(".tmp"))
+    checkpoint.with_suffix(".tmp").replace(checkpoint)
+
+
+def _clock() -> str:
+    return time.strftime("%H:%M:%S")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("target", choices=sorted(RECIPES))
+    parser.add_argument("--work", type=Path, default=Path("mlruns/embedded_pair"), help="checkpoints")
+    parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")
+    args, overrides = parser.parse_known_args()
+    recipe = RECIPES[args.target]
+    for override in overrides:
+        key, value = override.lstrip("-").split("=")
+        recipe = Recipe(**{**asdict(recipe), key: type(getattr(recipe, key))(value)})
+    torch.set_num_threads(1)
+    train(args.target, recipe, args.work, args.every)
+
+
+if __name__ == "__main__":
+    main()

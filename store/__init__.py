@@ -1,0 +1,1 @@
+"""Facts: prompts, rollouts, scores, regions, rounds, checkpoints. Importing this package loads nothing."""

@@ -1,0 +1,160 @@
+"""The connection to the ledger's database: transactions, and the few set-based statements that every noun needs.
+
+    with database.reading() as connection: ...    one snapshot
+    with database.writing() as connection: ...    one transaction; a second writer waits for the first
+
+SQLite runs with write-ahead log, foreign keys, a busy timeout, and `synchronous=NORMAL` (a power cut may lose the last
+transactions, never the consistency of the file).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, create_engine, event, make_url, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
+
+from store.errors import LedgerUnusable, Missing, Unstorable
+from store.tables import Row
+
+T = TypeVar("T")
+
+CHUNK = 900
+"""Values in one IN list: SQLite allowed 999 variables in a statement before 3.32, and longer lists gain nothing."""
+
+BUSY_TIMEOUT_S = 60.0
+"""How long a writer waits for another one."""
+
+
+class Database:
+    """An SQL database file (or URL), and its transactions."""
+
+    def __init__(self, url_or_path: str | Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+        self.url = url_of(url_or_path)
+        self._engine = create_engine(self.url)
+        if self.url.drivername.startswith("sqlite"):
+            if self.url.database:
+                Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+            _configure_sqlite(self._engine, busy_timeout_s)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One consistent snapshot."""
+        with self._explained(), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction: committed at the end, rolled back by an exception."""
+        with (
+            self._explained(),
+            self._engine.connect().execution_options(deltaloop_writes=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    def close(self) -> None:
+        """Give back all connections; the write-ahead log is folded into the file by the last one."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        where = self.url.render_as_string(hide_password=True)
+        try:
+            yield
+        except IntegrityError as error:
+            if "FOREIGN KEY" in str(error.orig).upper():
+                raise Missing(
+                    f"{where}: a row refers to one that is not there ({error.orig}); add that one first"
+                ) from error
+            raise Unstorable(
+                f"{where}: a value was refused ({error.orig}); NaN and absent values cannot be kept"
+            ) from error
+        except (DBAPIError, sqlite3.Error) as error:
+            cause = getattr(error, "orig", error)
+            raise LedgerUnusable(
+                f"{where}: {cause}; check the path, the disk and other writers, then run again"
+            ) from error
+        except (StatementError, OverflowError) as error:  # refused by a column type, or an integer beyond 64 bits
+            raise Unstorable(f"{where}: a value cannot be kept: {getattr(error, 'orig', error)}; correct it") from error
+
+
+def url_of(url_or_path: str | Path) -> Any:
+    """An SQLAlchemy URL; anything without `://` is the path of an SQLite file."""
+    text = str(url_or_path)
+    return make_url(text) if "://" in text else make_url("sqlite://").set(database=str(Path(text).absolute()))
+
+
+def _configure_sqlite(engine: Any, busy_timeout_s: float) -> None:
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, record: Any) -> None:
+        connection.isolation_level = None  # sqlite3 must not begin transactions of its own: `begin` below does
+        for pragma in (
+            f"busy_timeout={int(busy_timeout_s * 1000)}",  # first: switching to WAL may have to wait as well
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A writer takes its lock at once: one that first reads and then writes would fail instead of waiting.
+        writes = connection.get_execution_options().get("deltaloop_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def now() -> str:
+    """UTC, ISO 8601, with microseconds."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def chunks(values: Iterable[T]) -> Iterator[list[T]]:
+    """The distinct values, in their order, in lists that fit into one statement."""
+    distinct = list(dict.fromkeys(values))
+    for start in range(0, len(distinct), CHUNK):
+        yield distinct[start : start + CHUNK]
+
+
+def columns(row: type[Row], record: type[Any]) -> list[Any]:
+    """The columns of a table that make up a record, in the order of its fields."""
+    return [getattr(row, field.name) for field in fields(record)]
+
+
+def add(connection: Connection, row: type[Row], values: Sequence[Mapping[str, Any]]) -> int:
+    """Insert rows; those whose key is taken are left as they are. Returns how many were new."""
+    if not values:
+        return 0
+    return connection.execute(_insert(connection, row).on_conflict_do_nothing(), list(values)).rowcount
+
+
+def put(connection: Connection, row: type[Row], values: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows; those whose key is taken are replaced."""
+    if not values:
+        return
+    statement = _insert(connection, row)
+    table: Any = statement.table
+    keys = [column.name for column in table.primary_key]
+    rest = {name: statement.excluded[name] for name in values[0] if name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest), list(values))
+
+
+def require(connection: Connection, column: Any, values: Iterable[str], noun: str) -> None:
+    """Missing (a KeyError) names the first value that the column does not hold."""
+    for chunk in chunks(values):
+        held = set(connection.scalars(select(column).where(column.in_(chunk))))
+        for value in chunk:
+            if value not in held:
+                raise Missing(f"the ledger holds no {noun} {value!r}; add it first, or correct the id")
+
+
+def _insert(connection: Connection, row: type[Row]) -> Any:
+    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(row)

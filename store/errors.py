@@ -1,0 +1,57 @@
+"""The one error tree. A message says what happened, with which value, and what to do."""
+
+from __future__ import annotations
+
+
+class DeltaloopError(Exception):
+    """Base of every expected failure: the command line prints its message as one line and exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class UsageError(DeltaloopError, ValueError):
+    """Wrong usage: a bad option, an invalid or absent campaign file."""
+
+    exit_code = 2
+
+
+class Corrupt(DeltaloopError, ValueError):
+    """Stored bytes do not match their digest."""
+
+
+class StageChanged(DeltaloopError, ValueError):
+    """A finished stage was asked for again with other inputs."""
+
+
+class StageFailed(DeltaloopError, RuntimeError):
+    """A stage raised; the error is recorded in the ledger and the campaign can be run again."""
+
+
+class EmptyTrainingSet(DeltaloopError, ValueError):
+    """There is nothing to train on."""
+
+
+class ModelUnusable(DeltaloopError, ValueError):
+    """A model cannot be loaded, or would silently ignore its images."""
+
+
+class Missing(DeltaloopError, KeyError):
+    """Something is asked for, or referred to, that the store does not hold."""
+
+    __str__ = Exception.__str__  # KeyError would print the message's repr
+
+
+class Unstorable(DeltaloopError, ValueError):
+    """A value that the store cannot keep exactly, e.g. NaN."""
+
+
+class LedgerUnusable(DeltaloopError, RuntimeError):
+    """The ledger cannot be opened, read or written: no ledger, a newer one, locked, disk full."""
+
+
+class UnreadableImage(DeltaloopError, ValueError):
+    """An image's bytes cannot be decoded: truncated, of an unknown format, or far too large."""
+
+
+class TrainingDiverged(DeltaloopError, RuntimeError):
+    """A training's loss is no longer a number."""

@@ -1,0 +1,19 @@
+"""Revision ${up_revision}: ${message}"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    ${upgrades if upgrades else "raise NotImplementedError"}
+
+
+def downgrade() -> None:
+    raise NotImplementedError("a ledger holds facts: it is restored from a backup, never downgraded")

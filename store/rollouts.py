@@ -1,0 +1,47 @@
+"""Rollouts: what a version answered to a prompt, under one sampling, sample by sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlmodel import col
+
+from store.database import Database, add, chunks, require
+from store.records import Rollout
+from store.tables import PromptRow, RolloutRow, VersionRow
+
+SAMPLE: Any = [
+    getattr(RolloutRow, name)
+    for name in ("prompt_id", "index", "seed", "text", "status", "answer", "canonical", "num_tokens")
+]
+"""What differs between rollouts of one version under one sampling."""
+
+
+class Rollouts:
+    """The part of the ledger that keeps samples; they are never paid for twice."""
+
+    _database: Database
+
+    def add_rollouts(self, rollouts: Sequence[Rollout]) -> None:
+        """Store samples; one that is there already is kept. Missing (a KeyError) names an absent prompt or version."""
+        with self._database.writing() as connection:
+            require(connection, col(PromptRow.id), (row.prompt_id for row in rollouts), "prompt")
+            require(connection, col(VersionRow.id), (row.version for row in rollouts), "version")
+            add(connection, RolloutRow, [vars(row) for row in rollouts])
+
+    def rollouts(self, version: str, sampling: str, ids: Sequence[str]) -> dict[str, tuple[Rollout, ...]]:
+        """Rollouts of one version under one sampling, by prompt id, in order of index; those without any are absent."""
+        found: dict[str, list[Rollout]] = {}
+        with self._database.reading() as connection:
+            for chunk in chunks(ids):
+                statement = select(*SAMPLE).where(
+                    col(RolloutRow.version) == version,
+                    col(RolloutRow.sampling) == sampling,
+                    col(RolloutRow.prompt_id).in_(chunk),
+                )
+                order = (col(RolloutRow.prompt_id), col(RolloutRow.index))
+                for id, *sample in connection.execute(statement.order_by(*order)).all():
+                    found.setdefault(id, []).append(Rollout(id, version, sampling, *sample))
+        return {id: tuple(rows) for id, rows in found.items()}

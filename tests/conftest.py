@@ -1,0 +1,101 @@
+"""Fixtures that several test files share, and what is done about missing tools.
+
+A test that needs more than `make test` installs is skipped with a reason that says `make test-tools`; with
+DELTALOOP_REQUIRE_TOOLS set, as in CI, such a skip is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SMOKE = ROOT / "scripts" / "campaigns" / "smoke.toml"
+TOOLS = "make test-tools"
+REQUIRE_TOOLS = "DELTALOOP_REQUIRE_TOOLS"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Calls(Protocol):
+    """Runs a command in this process: for what needs no process of its own."""
+
+    def __call__(self, *arguments: str | Path, **environment: str) -> Ran: ...
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """Calls the program's entry point with arguments and environment variables."""
+    from loop import cli
+
+    def run(*arguments: str | Path, **environment: str) -> Ran:
+        with monkeypatch.context() as patch, warnings.catch_warnings():
+            patch.delenv("DELTALOOP_LEDGER", raising=False)
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["deltaloop", *map(str, arguments)])
+            code = 0
+            try:
+                cli.main()
+            except SystemExit as end:
+                code = int(end.code or 0)
+        shown = capsys.readouterr()
+        return Ran(code, shown.out, shown.err)
+
+    return run
+
+
+def deltaloop(*arguments: str | Path, cwd: Path = ROOT, **environment: str) -> Ran:
+    """Run the installed command, as a user does."""
+    command = [Path(sys.executable).parent / "deltaloop", *map(str, arguments)]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("DELTALOOP_")} | environment
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def smoke_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which the smoke campaign has run. Who changes it copies it first."""
+    return run_smoke(tmp_path_factory.mktemp("smoke"))
+
+
+def run_smoke(home: Path) -> Path:
+    """Run the smoke campaign in a fresh home: half a minute, so at most three times in the whole suite."""
+    done = deltaloop("run", SMOKE, "--home", home)
+    assert done.code == 0, done.err
+    return home
+
+
+def _fail_if_tools_are_missing(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if os.environ.get(REQUIRE_TOOLS) and report.skipped and TOOLS in str(report.longrepr):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but {REQUIRE_TOOLS} is set: {report.longrepr}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _fail_if_tools_are_missing(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _fail_if_tools_are_missing(report)
+    return report

@@ -1,0 +1,222 @@
+"""On-policy distillation of tiny random models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from loop.adapters.decoding import Drawn
+from loop.adapters.distilling import Responses, batch_loss, divergence, response_logits
+from loop.adapters.models import Models
+from loop.adapters.trainer import OnPolicyTrainer
+from loop.config import Training
+from loop.ports import Advance, TrainingRun
+from store.blobs import FileBlobs
+from store.checkpoints import FileCheckpoints, folder_digest
+from store.errors import EmptyTrainingSet, ModelUnusable, TrainingDiverged
+from store.records import Prompt, Version
+from tests.tiny_models import WORDS, make_prompts, version_of, write_model, write_text_model
+
+SHORT = Training(steps=6, batch=4, learning_rate=1e-3, warmup_steps=1, max_tokens=6, checkpoint_steps=2)
+
+
+class Interrupted(BaseException):
+    """What Ctrl-C is."""
+
+
+class Steps:
+    """A progress bar that remembers, and may interrupt after a number of steps."""
+
+    def __init__(self, until: int | None = None) -> None:
+        self.done = 0
+        self.until = until
+
+    @contextmanager
+    def bar(self, label: str, total: int) -> Iterator[Advance]:
+        yield self._advance
+
+    def _advance(self, done: int, /) -> None:
+        self.done += done
+        if self.until is not None and self.done >= self.until:
+            raise Interrupted
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Version, Version]:
+    folder = tmp_path_factory.mktemp("pair")
+    return (
+        version_of(write_model(folder / "student", seed=1, sharpness=4)),
+        version_of(write_model(folder / "teacher", seed=2, sharpness=8)),
+    )
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> FileBlobs:
+    return FileBlobs(tmp_path / "blobs")
+
+
+@pytest.fixture
+def models(tmp_path: Path, blobs: FileBlobs) -> Models:
+    return Models(blobs, FileCheckpoints(tmp_path / "checkpoints"), device="cpu", threads=1)
+
+
+def train(
+    models: Models,
+    pair: tuple[Version, Version],
+    prompts: list[Prompt],
+    work_dir: Path,
+    settings: Training = SHORT,
+    steps: Steps | None = None,
+) -> TrainingRun:
+    weights = [1.0] * len(prompts)
+    return OnPolicyTrainer(models).train(
+        *pair, prompts, weights, settings=settings, seed=11, work_dir=work_dir, progress=steps or Steps()
+    )
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3, 0.5, 1.0])
+def test_the_loss_equals_trls(beta: float) -> None:
+    trl = pytest.importorskip("trl.experimental.gkd.gkd_trainer", reason="trl is part of the extra `dev`")
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = (torch.randn(3, 5, 17, generator=generator) * 3 for _ in range(2))
+    responses = Responses.of([Drawn((1,) * num, True) for num in (5, 2, 4)], torch.device("cpu"))
+    labels = torch.where(responses.mask.bool(), responses.ids, -100)
+    expected = trl.GKDTrainer.generalized_jsd_loss(student, teacher, labels, beta=beta, reduction="batchmean")
+    kept = responses.mask.bool()
+    per_token = divergence(student[kept], teacher[kept], beta)
+    assert batch_loss(per_token, responses, torch.ones(3)).item() == pytest.approx(expected.item(), abs=1e-5)
+
+
+def test_beta_0_is_forward_and_1_is_reverse_kl() -> None:
+    student = torch.tensor([[0.9, 0.1]], dtype=torch.float64).log()
+    teacher = torch.tensor([[0.5, 0.5]], dtype=torch.float64).log()
+    forward = 0.5 * torch.log(torch.tensor(0.5 / 0.9)) + 0.5 * torch.log(torch.tensor(0.5 / 0.1))
+    reverse = 0.9 * torch.log(torch.tensor(0.9 / 0.5)) + 0.1 * torch.log(torch.tensor(0.1 / 0.5))
+    assert divergence(student, teacher, 0.0).item() == pytest.approx(forward.item(), abs=1e-6)
+    assert divergence(student, teacher, 1.0).item() == pytest.approx(reverse.item(), abs=1e-6)
+
+
+def test_a_prompts_weight_scales_its_tokens_only() -> None:
+    responses = Responses.of([Drawn((1, 2), True), Drawn((1, 2, 3), True)], torch.device("cpu"))
+    per_token = torch.tensor([1.0, 1.0, 2.0, 2.0, 2.0])
+    assert batch_loss(per_token, responses, torch.tensor([1.0, 0.0])).item() == pytest.approx(2 / 5)
+    assert batch_loss(per_token, responses, torch.tensor([0.5, 2.0])).item() == pytest.approx((1 + 12) / 5)
+
+
+def test_response_logits_are_those_of_the_whole_sequence(
+    models: Models, pair: tuple[Version, Version], blobs: FileBlobs
+) -> None:
+    loaded = models.get(pair[0])
+    prompts = make_prompts(3, blobs)
+    drawn = [Drawn((8, 9, 10, 3), True), Drawn((11, 3), True), Drawn((12, 13, 3), True)]
+    with torch.no_grad():
+        logits = response_logits(loaded.model, models.encode(loaded, prompts), Responses.of(drawn, loaded.device))
+        for row, (prompt, one) in enumerate(zip(prompts, drawn, strict=True)):
+            alone = models.encode(loaded, [prompt])
+            whole = torch.cat([alone["input_ids"], torch.tensor([one.tokens])], 1)
+            expected = loaded.model(input_ids=whole, pixel_values=alone["pixel_values"]).logits[
+                0, -len(one.tokens) - 1 : -1
+            ]
+            torch.testing.assert_close(logits[row, : len(one.tokens)], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_training_brings_the_student_closer_to_the_teacher(
+    models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
+) -> None:
+    settings = SHORT.model_copy(update={"steps": 40, "learning_rate": 5e-3, "checkpoint_steps": 10})
+    steps = Steps()
+    run = train(models, pair, make_prompts(4, blobs), tmp_path / "work", settings, steps)
+    losses = [step.loss for step in run.history]
+    assert [step.step for step in run.history] == [10, 20, 30, 40]
+    assert losses[-1] < 0.6 * losses[0]
+    assert run.steps == steps.done == 40
+    assert 40 * 4 <= run.train_tokens <= 40 * 4 * 6
+    trained = models.fresh(version_of(run.folder))
+    assert trained.model.dtype == torch.float32
+    assert trained.model.config.use_cache
+
+
+def test_a_killed_training_ends_as_an_undisturbed_one(
+    models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
+) -> None:
+    prompts = make_prompts(5, blobs)
+    whole = train(models, pair, prompts, tmp_path / "whole")
+    for kill_after in (1, 5):
+        with pytest.raises(Interrupted):
+            train(models, pair, prompts, tmp_path / "killed", steps=Steps(until=kill_after))
+    assert [path.name for path in (tmp_path / "killed").glob("checkpoint-*")] == ["checkpoint-4"]
+    (tmp_path / "killed" / "checkpoint-5").mkdir()  # a kill while a checkpoint was being written
+    steps = Steps()
+    resumed = train(models, pair, prompts, tmp_path / "killed", steps=steps)
+    assert folder_digest(resumed.folder) == folder_digest(whole.folder)
+    assert (resumed.history, resumed.train_tokens, resumed.steps) == (whole.history, whole.train_tokens, whole.steps)
+    assert steps.done == 6
+
+
+def test_another_training_in_the_same_folder_starts_afresh(
+    models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
+) -> None:
+    prompts = make_prompts(5, blobs)
+    expected = train(models, pair, prompts, tmp_path / "fresh")
+    train(models, pair, prompts[:4], tmp_path / "used")
+    assert folder_digest(train(models, pair, prompts, tmp_path / "used").folder) == folder_digest(expected.folder)
+
+
+def test_the_folder_does_not_tell_where_the_student_came_from(
+    models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
+) -> None:
+    moved = version_of(write_model(tmp_path / "elsewhere", seed=1, sharpness=4))
+    assert moved.id == pair[0].id
+    settings = SHORT.model_copy(update={"steps": 1})
+    runs = [
+        train(models, (student, pair[1]), make_prompts(2, blobs), tmp_path / name, settings)
+        for name, student in (("a", pair[0]), ("b", moved))
+    ]
+    assert folder_digest(runs[0].folder) == folder_digest(runs[1].folder)
+
+
+def test_the_token_budget_ends_a_training(
+    models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
+) -> None:
+    run = train(models, pair, make_prompts(4, blobs), tmp_path / "w", SHORT.model_copy(update={"token_budget": 30}))
+    assert run.steps < 6
+    assert 30 <= run.train_tokens < 30 + 4 * 6
+    assert run.history[-1].step == run.steps
+
+
+def test_prompts_without_images_train_too(
+    models: Models, blobs: FileBlobs, pair: tuple[Version, Version], tmp_path: Path
+) -> None:
+    settings = SHORT.model_copy(update={"steps": 2})
+    mixed = [*make_prompts(2, blobs), *make_prompts(2, blobs, images=False)]
+    assert train(models, pair, mixed, tmp_path / "mixed", settings).steps == 2
+    text_pair = tuple(version_of(write_text_model(tmp_path / str(seed), seed=seed)) for seed in (0, 1))
+    run = train(models, (text_pair[0], text_pair[1]), make_prompts(4, blobs, images=False), tmp_path / "text", settings)
+    assert version_of(run.folder).id != text_pair[0].id
+
+
+def test_nothing_to_train_on_is_refused(models: Models, pair: tuple[Version, Version], tmp_path: Path) -> None:
+    with pytest.raises(EmptyTrainingSet):
+        train(models, pair, [], tmp_path / "work")
+
+
+def test_a_teacher_with_other_words_is_refused_by_the_first_of_them(
+    models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
+) -> None:
+    other = version_of(write_model(tmp_path / "other", seed=2, words=(*WORDS[:-1], "zebra")))
+    with pytest.raises(ModelUnusable, match="2 tokens, the first is 'thing'"):
+        train(models, (pair[0], other), make_prompts(2, blobs), tmp_path / "work")
+
+
+def test_a_loss_that_is_not_a_number_stops_with_its_step(
+    models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
+) -> None:
+    broken = version_of(write_model(tmp_path / "broken", seed=9))
+    with torch.no_grad():
+        models.get(broken).model.lm_head.weight[5] = torch.nan
+    with pytest.raises(TrainingDiverged, match="step 0: the loss is nan"):
+        train(models, (pair[0], broken), make_prompts(2, blobs), tmp_path / "work")

@@ -1,0 +1,67 @@
+"""The campaign files say every key, and keep what the project promises of them."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from loop.config import CampaignSettings, Section, load_settings
+
+FOLDER = Path(__file__).parents[2] / "scripts" / "campaigns"
+NAMES = ("embedded", "paper", "smoke")
+LEFT_OUT = {"training.token_budget"}
+"""Keys whose default cannot be written in TOML."""
+
+
+def load(name: str) -> CampaignSettings:
+    return load_settings(FOLDER / f"{name}.toml")
+
+
+def test_these_are_the_campaign_files() -> None:
+    assert sorted(path.name for path in FOLDER.glob("*.toml")) == [f"{name}.toml" for name in NAMES]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_is_named_like_its_campaign_and_says_its_rounds_unindented(name: str) -> None:
+    text = (FOLDER / f"{name}.toml").read_text(encoding="utf-8")
+    assert load(name).name == name
+    assert load(name).pool.name == name
+    assert re.search(r"^rounds = \d+$", text.partition("[")[0], re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_says_every_key_there_is(name: str) -> None:
+    said = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    missing = set()
+    for key, field in CampaignSettings.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            missing |= {f"{key}.{inner}" for inner in section.model_fields if inner not in said.get(key, {})}
+        elif key not in said:
+            missing.add(key)
+    assert missing == LEFT_OUT
+
+
+def test_the_main_job_is_as_large_as_promised() -> None:
+    settings = load("embedded")
+    assert settings.rounds == 3
+    assert settings.pool.size >= 600
+    assert min(settings.scoring.teacher_samples, settings.scoring.student_samples) >= 8
+    assert min(settings.synthesis.seed_guided, settings.synthesis.skill_guided) >= 100
+    assert settings.evaluation.questions >= 300
+
+
+def test_the_paper_campaign_is_the_main_job_with_more_samples_and_a_larger_pool() -> None:
+    paper, embedded = load("paper"), load("embedded")
+    assert paper.scoring.teacher_samples == paper.scoring.student_samples == 16
+    assert paper.pool.size > embedded.pool.size
+
+
+def test_the_smoke_campaign_has_one_round_of_all_stages() -> None:
+    settings = load("smoke")
+    assert settings.rounds == 1
+    assert settings.synthesis.synthesizer != "none"
+    assert min(settings.synthesis.seed_guided, settings.synthesis.skill_guided, settings.training.steps) >= 1

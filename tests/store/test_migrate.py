@@ -1,0 +1,110 @@
+"""The migrations lead to the tables that the program expects, once, and never backwards."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+import store.migrate
+from store.errors import LedgerUnusable
+from store.ledger import Ledger
+from store.tables import Row
+from tests.store.facts import PROMPTS
+
+
+def test_the_migrated_schema_is_that_of_the_tables(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger.db") as ledger, ledger.database.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, Row.metadata) == []
+
+
+def test_the_comparison_would_see_a_difference(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger.db") as ledger, ledger.database.writing() as connection:
+        connection.exec_driver_sql("ALTER TABLE prompts ADD COLUMN extra TEXT")
+        connection.exec_driver_sql("DROP INDEX ix_scores_prompt_id")
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert sorted(step[0] for step in compare_metadata(context, Row.metadata)) == ["add_index", "remove_column"]
+
+
+def test_unique_and_deferred_constraints_are_in_the_migrated_schema(tmp_path: Path) -> None:
+    # What autogenerate does not compare on SQLite.
+    Ledger(tmp_path / "ledger.db").close()
+    with sqlite3.connect(tmp_path / "ledger.db") as connection:
+        sql = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall())
+    assert "DEFERRABLE INITIALLY DEFERRED" in sql["prompts"]
+    assert "WITHOUT ROWID" in sql["rollouts"]
+    assert "UNIQUE (pool, source)" in sql["quarantine"]
+
+
+def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        ledger.add_prompts(PROMPTS, pool="p")
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        assert ledger.pool("p") == PROMPTS
+
+
+def test_a_newer_ledger_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    Ledger(tmp_path / "ledger.db").close()
+    with sqlite3.connect(tmp_path / "ledger.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(LedgerUnusable, match=r"9999.*upgrade deltaloop"):
+        Ledger(tmp_path / "ledger.db")
+
+
+def test_a_migration_that_fails_leaves_no_half_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "migrations"
+    (folder / "versions").mkdir(parents=True)
+    shipped = Path(store.migrate.__file__).parent / "migrations"
+    (folder / "env.py").write_text((shipped / "env.py").read_text())
+    (folder / "versions" / "0001_first.py").write_text((shipped / "versions" / "0001_first.py").read_text())
+    (folder / "versions" / "0002_broken.py").write_text(
+        "from alembic import op\nrevision, down_revision = '0002', '0001'\n"
+        "def upgrade():\n    op.execute('CREATE TABLE half (id INTEGER)')\n    op.execute('CREATE GARBAGE')\n"
+    )
+    config = Config()
+    config.set_main_option("script_location", str(folder))
+    monkeypatch.setattr(store.migrate, "_config", lambda: config)
+    with pytest.raises(LedgerUnusable, match="GARBAGE"):
+        Ledger(tmp_path / "ledger.db")
+    with sqlite3.connect(tmp_path / "ledger.db") as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        revision = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    assert "half" not in tables
+    assert "prompts" in tables
+    assert revision == [("0001",)]
+
+
+def test_two_may_open_a_new_ledger_at_once(tmp_path: Path) -> None:
+    opened: list[Ledger] = []
+    together = threading.Barrier(4)
+
+    def open_ledger() -> None:
+        together.wait()
+        opened.append(Ledger(tmp_path / "ledger.db"))
+
+    threads = [threading.Thread(target=open_ledger) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert len(opened) == 4
+    assert opened[0].add_prompts(PROMPTS, pool="p") == len(PROMPTS)
+    assert all(ledger.pool("p") == PROMPTS for ledger in opened)
+    for ledger in opened:
+        ledger.close()
+
+
+def test_every_revision_has_one_successor_and_a_number(tmp_path: Path) -> None:
+    folder = Path(store.migrate.__file__).parent / "migrations"
+    config = Config()
+    config.set_main_option("script_location", str(folder))
+    steps = list(ScriptDirectory.from_config(config).walk_revisions())[::-1]
+    assert [step.revision for step in steps] == [f"{number + 1:04}" for number in range(len(steps))]
+    assert [step.down_revision for step in steps] == [None, *(step.revision for step in steps[:-1])]
