@@ -12,12 +12,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from policies.regions import PRIOR, assign, cluster, failure_skills, update
 
 from loop.embeddings import embed
 from loop.ports import Ports
 from loop.stages import recorded
 from loop.work import Work
+from policies.regions import PRIOR, assign, cluster, failure_skills, update
 from policies.targeting import allocate
 from store.records import Aims, Posterior, Prompt, Region, Scores
 
@@ -56,12 +56,8 @@ def _posteriors(
     work: Work, deltas: NDArray[np.float64], labels: NDArray[np.int64], num: int, before: Aims | None
 ) -> list[Posterior]:
     priors = [region.posterior for region in before.regions] if before is not None else [PRIOR] * num
-    residuals = (
-        deltas
-        - np.array([deltas[labels == label].mean() for label in range(num) if (labels == label).any()])[
-            np.unique(labels, return_inverse=True)[1]
-        ]
-    )
+    sizes = np.maximum(np.bincount(labels, minlength=num), 1)
+    residuals = deltas - (np.bincount(labels, weights=deltas, minlength=num) / sizes)[labels]
     noise = max(float(residuals.var()), 1e-4)
     discount = work.settings.targeting.discount
     return [

@@ -6,6 +6,7 @@ from itertools import islice
 
 from loop.ports import Ports
 from loop.work import Work
+from store.errors import DeltaloopError
 from store.records import Filled, Prompt, Quarantined, digest_of
 
 COMMIT_EVERY = 500
@@ -21,4 +22,9 @@ def fill_pool(work: Work, ports: Ports) -> Filled:
             ports.ledger.quarantine(pool, [entry for entry in chunk if isinstance(entry, Quarantined)])
             advance(len(chunk))
     ids = [prompt.id for prompt in ports.ledger.pool(pool)]
+    if not ids:
+        raise DeltaloopError(
+            f"pool `{pool}` holds no usable prompt after reading `{work.settings.pool.source}`"
+            f" ({len(ports.ledger.quarantined(pool))} quarantined); correct the source"
+        )
     return Filled(pool, len(ids), len(ports.ledger.quarantined(pool)), digest_of(ids))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from loop.campaign import is_finished, run_campaign
-from loop.stages import recorded
-from store.errors import StageChanged, StageFailed, UsageError
-from store.records import Admitted, Fate, Origin, Scores, Status, Trained, Verdict
+from loop.stages import StageLog, recorded
+from store.errors import DeltaloopError, StageChanged, StageFailed, UsageError
+from store.records import Admitted, Fate, Filled, Origin, Scores, Status, Trained, Verdict
 from store.verify import verify
 from tests.fakes import fake_ports, fake_settings, knowledge_of
 
 STAGES = ["score", "target", "synthesize", "select", "distill", "evaluate", "judge"]
+
+
+def same(work: Filled) -> Filled:
+    return work
 
 
 class Interrupter:
@@ -189,16 +194,16 @@ def test_nothing_to_train_on_keeps_the_student_and_ends(tmp_path: Path) -> None:
 
 
 def test_a_finished_stage_refuses_other_inputs(tmp_path: Path) -> None:
-    from loop.stages import StageLog
-    from store.records import Filled
-
-    def double(work: Filled) -> Filled:
-        return work
-
     ports, student, teacher = fake_ports(tmp_path)
     run_campaign(fake_settings(rounds=0), ports, student, teacher)
     stage = StageLog(ports.ledger, ports.blobs, ports.tracker, "fake", 0)
-    assert stage("extra", double, Filled("p", 1, 0, "d")) == Filled("p", 1, 0, "d")
-    assert stage("extra", double, Filled("p", 1, 0, "d")) == Filled("p", 1, 0, "d")
+    assert stage("extra", same, Filled("p", 1, 0, "d")) == Filled("p", 1, 0, "d")
+    assert stage("extra", same, Filled("p", 1, 0, "d")) == Filled("p", 1, 0, "d")
     with pytest.raises(StageChanged, match="`work`"):
-        stage("extra", double, Filled("p", 2, 0, "d"))
+        stage("extra", same, Filled("p", 2, 0, "d"))
+
+
+def test_a_pool_without_a_usable_prompt_is_a_clear_failure(tmp_path: Path) -> None:
+    ports, student, teacher = fake_ports(tmp_path)
+    with pytest.raises(DeltaloopError, match="no usable prompt"):
+        run_campaign(fake_settings(), replace(ports, source=lambda pool: iter(())), student, teacher)
