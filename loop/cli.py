@@ -213,6 +213,7 @@ def student(
 @app.command()
 def doctor(
     file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Campaign file to check for.")] = None,
+    set_: SetOption = None,
     home: HomeOption = DEFAULT_HOME,
     ledger: LedgerOption = None,
 ) -> None:
@@ -221,7 +222,7 @@ def doctor(
     from loop.doctor import examine, findings_table
     from loop.status import show
 
-    findings = examine(load_settings(file) if file is not None else None, home, ledger)
+    findings = examine(load_settings(file, set_ or []) if file is not None else None, home, ledger)
     show(findings_table(findings))
     missing = [finding for finding in findings if finding.missing]
     if missing:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 class Ledger(Protocol):
     """The facts that stages read and write. One call is one transaction; adding a fact twice is harmless.
 
-    `store.ledger.Ledger` implements it (SQL) and so does `tests.fakes.MemoryLedger`; one contract suite runs on both.
+    `store.ledger.Ledger` implements it in SQL.
     """
 
     # prompts and pools

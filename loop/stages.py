@@ -55,7 +55,7 @@ class StageLog:
         done = self._ledger.find_stage(self._campaign, self._round, name)
         if done is not None and done.status is Status.COMPLETED and done.output is not None:
             self._refuse_changed(name, dict(done.inputs), inputs)
-            return TypeAdapter(output_type).validate_json(self._blobs.get(done.output))  # type: ignore[no-any-return]
+            return TypeAdapter(output_type).validate_json(self._blobs.get(done.output))
         return self._run(name, partial(function, *facts, *([] if using is None else [using])), inputs, output_type)
 
     def _run(self, name: str, attempt: Callable[[], T], inputs: dict[str, str], kind: Any) -> T:

@@ -53,12 +53,15 @@ class Recipe:
     warmup: int = 100
     look_steps: int = 2_000
     look_lr: float = 2e-3
+    look_again_at: int = 2_200
+    look_again_steps: int = 400
+    eyes_share: float = 0.1
     decay_share: float = 0.3
 
 
 RECIPES = {
-    "teacher": Recipe(hidden=128, heads=4, text_layers=4, vision_layers=2, hard_percent=100, steps=16_000, seed=1),
-    "student": Recipe(hidden=96, heads=3, text_layers=4, vision_layers=2, hard_percent=8, steps=16_000, seed=2),
+    "teacher": Recipe(hidden=128, heads=4, text_layers=4, vision_layers=2, hard_percent=100, steps=10_500, seed=1, look_again_at=2_300),
+    "student": Recipe(hidden=96, heads=3, text_layers=4, vision_layers=2, hard_percent=8, steps=13_000, seed=2, look_again_at=3_100),
 }
 
 
@@ -145,9 +148,10 @@ def _exact_by_family(logits: torch.Tensor, places: torch.Tensor, batch: Batch, t
 def train(name: str, recipe: Recipe, work: Path, every: int) -> None:
     """Trains to the recipe's last step, with a checkpoint and a table every so many steps."""
     model, processor = new_pair_member(recipe)
-    decayed = [p for p in model.parameters() if p.ndim >= 2]
-    plain = [p for p in model.parameters() if p.ndim < 2]
-    groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
+    groups = [
+        {"params": [p for n, p in model.named_parameters() if _is_eye(n) == eye], "weight_decay": 0.02, "eye": eye}
+        for eye in (True, False)
+    ]
     optimizer = torch.optim.AdamW(groups, lr=recipe.peak_lr, betas=(0.9, 0.95), fused=True)
     checkpoint, start = work / f"{name}.pt", 0
     if checkpoint.exists():
@@ -155,21 +159,24 @@ def train(name: str, recipe: Recipe, work: Path, every: int) -> None:
         if state["recipe"] != asdict(recipe):
             print(f"the recipe changed since {checkpoint}: continuing under the new one", flush=True)
         model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
         start = state["step"]
+        if all(start != phase.start for phase in phases_of(recipe)):
+            optimizer.load_state_dict(state["optimizer"])
     print(f"{name}: {sum(p.numel() for p in model.parameters()):,} parameters, from step {start}", flush=True)
     tally: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     losses: list[float] = []
     marks: list[float] = []
     diet, began = Diet(recipe.hard_percent), time.monotonic()
     for step in range(start, recipe.steps):
-        looking = step < recipe.look_steps
-        if step == recipe.look_steps:
+        phase = next(phase for phase in phases_of(recipe) if step < phase.end)
+        looking = phase.look
+        if step == phase.start:
             optimizer.state.clear()
+        if step == recipe.look_steps:
             with torch.no_grad():
                 model.lm_head.weight.copy_(0.2 * model.model.text_model.embed_tokens.weight)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, step)
+            group["lr"] = phase.learning_rate(step, recipe.warmup) * (phase.eyes_share if group["eye"] else 1.0)
         num_images = LOOK_IMAGES if looking else recipe.num_images
         batch = training_batch(processor, diet, recipe.seed, step, num_images)
         picture = image_tokens(model, batch.pixels)
@@ -204,13 +211,38 @@ def train(name: str, recipe: Recipe, work: Path, every: int) -> None:
                     save(model, processor, work / f"{name}-{step + 1}")
 
 
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """In either phase a linear warm-up, a plateau, then a linear fall to a fiftieth."""
-    looking = step < recipe.look_steps
-    done = step if looking else step - recipe.look_steps
-    total = recipe.look_steps if looking else recipe.steps - recipe.look_steps
-    left = min(1.0, (total - done) / (total * recipe.decay_share))
-    return (recipe.look_lr if looking else recipe.peak_lr) * min(1.0, (done + 1) / recipe.warmup) * max(0.02, left)
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of steps: pictures alone, or questions; the eyes are the vision tower and the word embeddings."""
+
+    start: int
+    end: int
+    look: bool
+    lr: float
+    eyes_share: float
+    fall_share: float
+
+    def learning_rate(self, step: int, warmup: int) -> float:
+        """Linear warm-up, a plateau, then a linear fall to a fiftieth."""
+        done, total = step - self.start, self.end - self.start
+        left = min(1.0, (total - done) / (total * self.fall_share)) if self.fall_share else 1.0
+        return self.lr * min(1.0, (done + 1) / warmup) * max(0.02, left)
+
+
+def phases_of(recipe: Recipe) -> list[Phase]:
+    """Look, a few questions that wake the text tower but disturb the eyes, look again, then questions to the end."""
+    look, again = recipe.look_steps, recipe.look_again_at
+    after = again + recipe.look_again_steps
+    return [
+        Phase(0, look, True, recipe.look_lr, 1.0, recipe.decay_share),
+        Phase(look, again, False, recipe.peak_lr, 1.0, 0.0),
+        Phase(again, after, True, recipe.look_lr / 2, 1.0, 1.0),
+        Phase(after, recipe.steps, False, recipe.peak_lr, recipe.eyes_share, recipe.decay_share),
+    ]
+
+
+def _is_eye(name: str) -> bool:
+    return "vision_model" in name or "connector" in name or "embed_tokens" in name
 
 
 def keep(model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, step: int, checkpoint: Path) -> None:

@@ -13,11 +13,12 @@ from loop.world.vocabulary import COLOURS
 Colour = tuple[int, int, int]
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
-_FONT = {
-    **dict(zip("abcdefghijklm", "25755 65656 34443 65556 74647 74644 34553 55755 72227 11152 55655 44447 57755".split())),
-    **dict(zip("nopqrstuvwxyz", "65555 25552 65644 25563 65655 34216 72222 55557 55552 55775 55255 55222 71247".split())),
-    **dict(zip("0123456789", "75557 26227 71747 71717 55711 74717 74757 71111 75757 75717".split())),
-}
+_ROWS_BY_GLYPH = """
+a=25755 b=65656 c=34443 d=65556 e=74647 f=74644 g=34553 h=55755 i=72227 j=11152 k=55655 l=44447 m=57755
+n=65555 o=25552 p=65644 q=25563 r=65655 s=34216 t=72222 u=55557 v=55552 w=55775 x=55255 y=55222 z=71247
+0=75557 1=26227 2=71747 3=71717 4=55711 5=74717 6=74757 7=71111 8=75757 9=75717
+"""
+_FONT = dict(glyph.split("=") for glyph in _ROWS_BY_GLYPH.split())
 """Five octal digits a glyph, one a row from the top, the leftmost dot the highest bit."""
 
 

@@ -91,8 +91,7 @@ def _facts(text: str, answer: str) -> dict[str, str]:
     named = [word for word in re.findall(r"[a-z]+", text.lower()) if word in words.COLOURS or word in VQA_SHAPES]
     said = [answer] if answer in words.COLOURS or answer in VQA_SHAPES else []
     negated = bool({"not", "no"} & set(text.lower().split()))
-    if answer in ("yes", "no"):
-        known = named if (answer == "yes") != negated else []
-    else:
-        known = [*named, *said]
+    if answer in ("yes", "no") and (answer == "yes") == negated:
+        return {}
+    known = [*named, *said]
     return {"colour" if word in words.COLOURS else "shape": word for word in known}
