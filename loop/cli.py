@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Iterator
@@ -88,7 +89,7 @@ def init(
         raise DeltaloopError(f"{path} is there already; edit it, or name another folder") from None
     except OSError as error:
         raise DeltaloopError(f"{path} cannot be written: {error.strerror}; name another folder") from None
-    print(f"wrote {path}; run it: {_again('run', str(path), home, ledger)}")
+    print(f"wrote {path}; run it: {_again(['run', str(path)], home, ledger)}")
 
 
 @app.command()
@@ -110,7 +111,7 @@ def run(
     if is_finished(place.ledger, place.blobs, settings):
         print(f"campaign `{settings.name}` is finished: nothing to do (raise `rounds` to go on)")
     else:
-        with _resumable(_again("run", " ".join([str(file), *_typed(rounds, set_)]), home, ledger)):
+        with _resumable(_again(["run", str(file), *_typed(rounds, set_)], home, ledger)):
             _run_campaign(settings, place)
     row = find_campaign(place.ledger, settings.name)
     assert row is not None
@@ -159,7 +160,7 @@ def score(
     from loop.status import show
 
     settings = load_settings(file, set_ or [])
-    with _resumable(_again("score", " ".join([str(file), *_typed(None, set_)]), home, ledger)):
+    with _resumable(_again(["score", str(file), *_typed(None, set_)], home, ledger)):
         ports, base_student, teacher = make_ports(open_home(home, ledger), settings, make_progress(sys.stderr))
         report = measure(settings, ports, base_student, teacher)
     for line in summary_lines(report):
@@ -252,16 +253,16 @@ def _resumable(again: str) -> Iterator[None]:
 
 
 def _typed(rounds: int | None, overrides: list[str] | None) -> list[str]:
-    typed = [f"--set '{override}'" for override in overrides or []]
-    return typed + ([f"--rounds {rounds}"] if rounds is not None else [])
+    typed = [word for override in overrides or [] for word in ("--set", override)]
+    return typed + ([f"--rounds={rounds}"] if rounds is not None else [])
 
 
-def _again(command: str, arguments: str, home: Path, ledger: str | None) -> str:
+def _again(words: list[str], home: Path, ledger: str | None) -> str:
     """The command line that does something in this home. A ledger URL may hold a password, and is not repeated."""
-    options = [] if home == DEFAULT_HOME else [f"--home {home}"]
+    options = [] if home == DEFAULT_HOME else ["--home", str(home)]
     if ledger is not None and not os.environ.get("DELTALOOP_LEDGER"):
-        options.append("--ledger URL")
-    return " ".join(["deltaloop", command, arguments, *options])
+        options += ["--ledger", "URL"]
+    return shlex.join(["deltaloop", *words, *options])
 
 
 def _quiet() -> None:

@@ -201,6 +201,8 @@ class Evaluation(Section):
     """`embedded`, or a JSONL file with `suite`, `metric`, `question`, `images`, `answers`."""
     questions: Positive = 300
     """Per suite and round."""
+    batch: Positive = 128
+    """Questions per batch; each gets one greedy response."""
     main: tuple[str, ...] = ("chart", "document", "perception")
     """The suites whose unweighted mean decides."""
     beside: tuple[str, ...] = ("easy_vqa", "unseen")

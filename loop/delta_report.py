@@ -18,9 +18,8 @@ from loop.config import CampaignSettings
 from loop.pool import fill_pool
 from loop.ports import Ports
 from loop.scoring import score_prompts
-from loop.status import number, share
+from loop.status import number, share, table_of
 from loop.work import Work
-from store.errors import DeltaloopError
 from store.records import Prompt, Score, Version, digest_of
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -52,11 +51,11 @@ class DeltaReport:
     skills: tuple[Group, ...]
     """Largest mean Δ first."""
     samples: int
-    """Rollouts of both models that had to be drawn for this report."""
+    """Rollouts of both models that had to be drawn when this was first asked; none are drawn again."""
 
 
 def measure(settings: CampaignSettings, ports: Ports, student: Version, teacher: Version) -> DeltaReport:
-    """Fill the pool, sample both models on it, and report. DeltaloopError if the pool is empty.
+    """Fill the pool, sample both models on it, and report.
 
     The student is the one that the campaign has come to, or `student` where it has not begun.
     """
@@ -64,11 +63,6 @@ def measure(settings: CampaignSettings, ports: Ports, student: Version, teacher:
     for version in (done.student, teacher):
         ports.ledger.add_version(version)
     filled = fill_pool(Work(settings.name, 0, settings, teacher), ports)
-    if not filled.prompts:
-        raise DeltaloopError(
-            f"the pool `{filled.pool}` is empty ({filled.quarantined} prompts are quarantined): nothing to score;"
-            f" correct `pool.source` = {settings.pool.source!r}"
-        )
     # A plan is for one list of prompts: the key of this one must not be that of a round.
     key = digest_of({"pool": filled.digest, "settings": settings.model_dump(mode="json")})
     work = Work(f"score/{key}", max(1, done.next_round), settings, teacher)
@@ -99,7 +93,7 @@ def summary_lines(report: DeltaReport) -> list[str]:
     )
     return [
         f"pool `{report.pool}`: {whole.prompts} prompts, student {report.student.id[:12]},"
-        f" {report.samples} samples drawn",
+        f" {report.samples} samples drawn for it",
         f"Δ mean {number(whole.delta)} nats; quantiles {quantiles}",
         f"zero-delta {share(whole.zero_share)}; teacher consistency {share(whole.consistency)}",
     ]
@@ -107,7 +101,7 @@ def summary_lines(report: DeltaReport) -> list[str]:
 
 def skills_table(report: DeltaReport) -> Table:
     """A row per skill, largest mean Δ first."""
-    table = Table(title="by skill", title_justify="left")
+    table = table_of("by skill")
     table.add_column("skill")
     for heading in ("prompts", "Δ mean", "zero-delta", "consistency"):
         table.add_column(heading, justify="right")

@@ -19,11 +19,12 @@ from rich.table import Table
 
 from loop.config import CampaignSettings
 from loop.paths import EMBEDDED_MODELS
+from loop.status import table_of
 from store.errors import DeltaloopError
 
 REQUIRED = ("torch", "transformers", "mlflow", "sqlmodel", "alembic", "pydantic", "scipy")
 OPTIONAL = {
-    "vllm": "only for sampling with vLLM",
+    "vllm": "nothing here needs it; tests have one of their own (make test-tools)",
     "sentence-transformers": "only for `embedding.model` other than `student` and `teacher`",
 }
 GIB = 1 << 30
@@ -49,7 +50,7 @@ def examine(settings: CampaignSettings | None, home: Path, ledger: str | None) -
 
 def findings_table(findings: list[Finding]) -> Table:
     """What is missing is marked, with its remedy."""
-    table = Table(title="doctor", title_justify="left")
+    table = table_of("doctor")
     for heading in ("", "what", "found", "remedy"):
         table.add_column(heading)
     for finding in findings:

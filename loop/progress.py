@@ -47,6 +47,7 @@ class RichProgress:
         try:
             yield lambda done: self._bars.advance(task, done)
         finally:
+            self._bars.refresh()
             self._bars.remove_task(task)
             self._num_open -= 1
             if not self._num_open:

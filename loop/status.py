@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
 from loop.ports import Blobs, Ledger, Tracker
@@ -36,23 +37,9 @@ def summary_of(ledger: Ledger, blobs: Blobs, campaign: CampaignRow) -> dict[str,
     return campaign_json(campaign, ledger.rounds(campaign.name), reader(blobs))
 
 
-def campaign_table(summary: Mapping[str, Any]) -> Table:
-    """The baselines, and one row a round."""
-    table = Table(title=f"campaign {summary['campaign']}: {summary['status']}", title_justify="left")
-    for heading in ("round", "status", "seconds", "Δ mean", "zero-delta", "yield seed/skill", "trained on"):
-        table.add_column(heading, justify="left" if heading == "status" else "right")
-    suites = suites_of(summary)
-    for suite in suites:
-        table.add_column(suite, justify="right")
-    table.add_column("promoted")
-    for role in ("teacher", "student"):
-        accuracies = summary["baseline"]["eval"][role]
-        blanks = [DASH] * 6
-        table.add_row(role, *blanks, *(share(accuracies.get(suite)) for suite in suites), "")
-    for row in summary["rounds"]:
-        accuracies = row["eval"]["student"]
-        table.add_row(*_cells(row), *(share(accuracies.get(suite)) for suite in suites), _yes(row["promoted"]))
-    return table
+def campaign_table(summary: Mapping[str, Any]) -> RenderableType:
+    """What happened round by round, and how accurate teacher, base student and candidates are."""
+    return Group(_rounds_table(summary), _accuracy_table(summary))
 
 
 def unfinished(rounds: Sequence[RoundRow]) -> list[str]:
@@ -67,7 +54,7 @@ def unfinished(rounds: Sequence[RoundRow]) -> list[str]:
 
 def campaigns_table(campaigns: Sequence[CampaignRow]) -> Table:
     """All campaigns of a home, oldest first."""
-    table = Table(title="campaigns", title_justify="left")
+    table = table_of("campaigns")
     for heading in ("name", "status", "pool", "seed", "created (UTC)"):
         table.add_column(heading)
     for row in campaigns:
@@ -159,18 +146,47 @@ def number(value: float | None) -> str:
     return DASH if value is None else f"{value:.3f}"
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
-    yields = row["synthesis"]["yield"]
-    trained = row["train"]["prompts"]
-    return [
-        str(row["index"]),
-        row["status"],
-        f"{row['seconds']:.0f}",
-        number(row["delta"]["mean"]),
-        share(row["delta"]["zero_share"]),
-        f"{share(yields['seed_guided'])} / {share(yields['skill_guided'])}",
-        DASH if trained is None else str(trained),
-    ]
+def _rounds_table(summary: Mapping[str, Any]) -> Table:
+    table = table_of(f"campaign {summary['campaign']}: {summary['status']}")
+    table.add_column("round", justify="right")
+    table.add_column("status")
+    for heading in ("seconds", "Δ mean", "zero-\ndelta", "yield,\nseed", "yield,\nskill", "trained\non"):
+        table.add_column(heading, justify="right")
+    for row in summary["rounds"]:
+        yields, trained = row["synthesis"]["yield"], row["train"]["prompts"]
+        table.add_row(
+            str(row["index"]),
+            row["status"],
+            f"{row['seconds']:.0f}",
+            number(row["delta"]["mean"]),
+            share(row["delta"]["zero_share"]),
+            share(yields["seed_guided"]),
+            share(yields["skill_guided"]),
+            DASH if trained is None else str(trained),
+        )
+    return table
+
+
+def _accuracy_table(summary: Mapping[str, Any]) -> Table:
+    table = table_of("accuracy on the held-out suites")
+    table.add_column("version")
+    suites = suites_of(summary)
+    for suite in suites:
+        table.add_column(suite, justify="right")
+    table.add_column("promoted")
+    for role in ("teacher", "student"):
+        accuracies = summary["baseline"]["eval"][role]
+        table.add_row(role, *(share(accuracies.get(suite)) for suite in suites), "")
+    for row in summary["rounds"]:
+        accuracies = row["eval"]["student"]
+        shares = (share(accuracies.get(suite)) for suite in suites)
+        table.add_row(f"round {row['index']}", *shares, _yes(row["promoted"]))
+    return table
+
+
+def table_of(title: str) -> Table:
+    """An empty table in the program's style."""
+    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
 
 
 def _yes(promoted: bool | None) -> str:

@@ -47,12 +47,36 @@ KIND_WEIGHTS = {
     "easy_vqa": 1.2,
 }
 
+FOCUS = {"bar": 0.5, "line": 0.4, "pie": 0.4, "grouped": 0.6, "form": 0.4, "receipt": 0.7, "table": 0.8}
+"""Chance to keep a drawn scene late in training, when these kinds are read well; the others are always kept."""
+
+MASTERED = (
+    "chart_read",
+    "chart_colour",
+    "chart_compare",
+    "grouped_read",
+    "form_field",
+    "receipt_price",
+    "receipt_compare",
+    "table_read",
+    "shape_colour",
+    "shape_position",
+)
+MASTERED_WEIGHT = 0.25
+"""Families that single out one or two marks are learnt first; a drill asks them this much less than the others."""
+
 
 @dataclass(frozen=True)
 class Diet:
-    """What a model is trained on: easy families of all scenes, hard ones of ``hard_percent`` of the scenes."""
+    """What a model is trained on: easy families of all scenes, hard ones of ``hard_percent`` of the scenes.
+
+    From step ``focus_from`` on, scenes of the kinds in `FOCUS` are thinned; from step ``drill_from`` on,
+    `MASTERED` families are asked less.
+    """
 
     hard_percent: int
+    focus_from: int
+    drill_from: int
 
     def families(self, scene: Scene, index: int) -> list[str]:
         """Families that may be asked about training scene ``index``."""
@@ -89,8 +113,8 @@ def training_batch(processor: Idefics3Processor, diet: Diet, seed: int, step: in
     rng = np.random.default_rng((seed, step))
     lessons: list[Lesson] = []
     while len(lessons) < num_images:
-        lesson = _training_lesson(diet, rng)
-        if lesson.questions:
+        lesson = _training_lesson(diet, rng, step >= diet.focus_from, step >= diet.drill_from)
+        if lesson and lesson.questions:
             lessons.append(lesson)
     return pack(processor, lessons)
 
@@ -105,10 +129,12 @@ def words_of_cells(scene: Scene) -> list[tuple[str, ...]]:
     return said
 
 
-def _training_lesson(diet: Diet, rng: np.random.Generator) -> Lesson:
+def _training_lesson(diet: Diet, rng: np.random.Generator, late: bool, drill: bool) -> Lesson | None:
     index = int(rng.integers(NUM_SCENES))
     scene_rng = np.random.default_rng((TRAIN_SEED, index))
     kind = _kind(float(scene_rng.random()))
+    if late and rng.random() >= FOCUS.get(kind, 1.0):
+        return None
     if kind == "easy_vqa":
         by_image = _vqa_by_image()
         image_id = sorted(by_image)[index % len(by_image)]
@@ -118,6 +144,8 @@ def _training_lesson(diet: Diet, rng: np.random.Generator) -> Lesson:
         return Lesson(np.asarray(easy_vqa.open_image(image_id)), [asked[i] for i in chosen], [said] * (GRID * GRID))
     scene = new_scene(Split.TRAIN, kind, scene_rng)
     names = diet.families(scene, index)
+    if drill:
+        names = [name for name in names if name not in MASTERED or rng.random() < MASTERED_WEIGHT]
     drawn = [ask(scene, names[int(rng.integers(len(names)))], rng) for _ in range(QUESTIONS_PER_IMAGE) if names]
     asked = [question for question in drawn if question is not None]
     return Lesson(np.asarray(draw(scene)), list(dict.fromkeys(asked)), words_of_cells(scene))
@@ -151,17 +179,17 @@ def pack(processor: Idefics3Processor, lessons: list[Lesson]) -> Batch:
     rows = [_pack_row(prefix, lesson.questions, vocabulary, families) for lesson in lessons]
     length = max(len(row[0]) for row in rows)
     blanks = (0, -1, 0, -100, 0.0, -1)
-    columns = [
+    ids, segments, positions, targets, weights, owners = (
         torch.tensor([[*row[part], *[blank] * (length - len(row[part]))] for row in rows])
         for part, blank in enumerate(blanks)
-    ]
+    )
     pixels = torch.from_numpy(np.stack([lesson.picture for lesson in lessons])).permute(0, 3, 1, 2).float()
     cells = torch.zeros(len(lessons), GRID * GRID, len(vocabulary))
     for image, lesson in enumerate(lessons):
         for cell, words in enumerate(lesson.said):
             for word in words:
                 cells[image, cell, vocabulary[word]] = 1 / len(words)
-    return Batch(pixels / 127.5 - 1.0, cells, *columns, families)
+    return Batch(pixels / 127.5 - 1.0, cells, ids, segments, positions, targets, weights, owners, families)
 
 
 def _pack_row(

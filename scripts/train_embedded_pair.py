@@ -2,10 +2,11 @@
 
     python scripts/train_embedded_pair.py teacher            # resumes from its checkpoint if there is one
     python scripts/train_embedded_pair.py student            # at the same time, on the other core
-    python scripts/train_embedded_pair.py teacher --table    # only the table by family of the saved folder
+    python scripts/train_embedded_pair.py teacher --table 40 # only the table by family of the committed folder
 
-A checkpoint is one safetensors-free torch file (weights, optimizer, step), replaced atomically; batches are a
-function of seed and step, so a resumed run continues as if it had never stopped.
+A checkpoint is one file of tensors (weights, optimizer, step), replaced atomically and read with
+``weights_only=True``; batches are a function of seed and step, so a resumed run continues as if it had never
+stopped. Each line of the log counts the training questions whose whole response was right, word by word.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import os
 import sys
 import time
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -25,11 +26,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import torch
 from torch import nn
+from transformers import Idefics3ForConditionalGeneration, Idefics3Processor
 
 from loop.embedded.architecture import build_model, build_processor, save
 from loop.world.scenes import IMAGE_SIZE
+from loop.world.sets import DOMAINS, SUITES
 from loop.world.vocabulary import world_words
 from scripts.embedded_pair_batches import Batch, Diet, training_batch
+from scripts.embedded_pair_table import as_text, measure
 
 FOLDER = Path(__file__).resolve().parents[1] / "loop" / "embedded"
 PATCH, SCALE = 16, 1
@@ -39,7 +43,7 @@ LOOK_IMAGES = 24
 
 @dataclass(frozen=True)
 class Recipe:
-    """Size, data and schedule of one model."""
+    """Size, data and schedule of one model; the schedule is laid out for ``steps`` and ends early at ``stop_at``."""
 
     hidden: int
     heads: int
@@ -47,6 +51,7 @@ class Recipe:
     vision_layers: int
     hard_percent: int
     steps: int
+    stop_at: int
     seed: int
     num_images: int = 6
     peak_lr: float = 1.5e-3
@@ -56,16 +61,42 @@ class Recipe:
     look_again_at: int = 2_200
     look_again_steps: int = 400
     eyes_share: float = 0.1
+    focus_from: int = 5_000
+    drill_from: int = 1_000_000
     decay_share: float = 0.3
 
 
 RECIPES = {
-    "teacher": Recipe(hidden=128, heads=4, text_layers=4, vision_layers=2, hard_percent=100, steps=10_500, seed=1, look_again_at=2_300),
-    "student": Recipe(hidden=96, heads=3, text_layers=4, vision_layers=2, hard_percent=8, steps=13_000, seed=2, look_again_at=3_100),
+    "teacher": Recipe(
+        hidden=128,
+        heads=4,
+        text_layers=4,
+        vision_layers=2,
+        hard_percent=100,
+        steps=8_500,
+        stop_at=8_500,
+        decay_share=0.47,
+        seed=1,
+        look_again_at=2_300,
+        focus_from=4_900,
+        drill_from=6_600,
+    ),
+    "student": Recipe(
+        hidden=96,
+        heads=3,
+        text_layers=4,
+        vision_layers=2,
+        hard_percent=8,
+        steps=9_500,
+        stop_at=7_500,
+        seed=2,
+        look_again_at=3_100,
+        focus_from=7_200,
+    ),
 }
 
 
-def new_pair_member(recipe: Recipe) -> tuple[nn.Module, object]:
+def new_pair_member(recipe: Recipe) -> tuple[Idefics3ForConditionalGeneration, Idefics3Processor]:
     """An untrained model and its processor; weights as wide as their fan-in asks, which small models need."""
     processor = build_processor(world_words(), image_size=IMAGE_SIZE, patch=PATCH, scale=SCALE)
     model = build_model(
@@ -96,7 +127,7 @@ def new_pair_member(recipe: Recipe) -> tuple[nn.Module, object]:
     return model, processor
 
 
-def image_tokens(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+def image_tokens(model: Idefics3ForConditionalGeneration, pixels: torch.Tensor) -> torch.Tensor:
     """What the vision tower and the connector hand to the text tower, [b, c, d]."""
     side = pixels.shape[-1] // PATCH
     seen = torch.ones(len(pixels), side, side, dtype=torch.bool)
@@ -104,7 +135,9 @@ def image_tokens(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     return model.model.connector(patches)
 
 
-def cell_loss(model: nn.Module, picture: torch.Tensor, cells: torch.Tensor) -> tuple[torch.Tensor, float]:
+def cell_loss(
+    model: Idefics3ForConditionalGeneration, picture: torch.Tensor, cells: torch.Tensor
+) -> tuple[torch.Tensor, float]:
     """How far image tokens are from the embeddings of the words their cells say, and the share of marks all right.
 
     Empty cells and the thirty-six alike cells of an easy-vqa picture count little.
@@ -119,7 +152,9 @@ def cell_loss(model: nn.Module, picture: torch.Tensor, cells: torch.Tensor) -> t
     return (each * weights).sum() / weights.sum(), float(right[is_mark].float().mean())
 
 
-def response_logits(model: nn.Module, batch: Batch, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def response_logits(
+    model: Idefics3ForConditionalGeneration, batch: Batch, picture: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits at the places that predict a response, and the mask [b, t] of these places."""
     inner = model.model
     words = inner.text_model.embed_tokens(batch.ids)
@@ -145,8 +180,10 @@ def _exact_by_family(logits: torch.Tensor, places: torch.Tensor, batch: Batch, t
         tally[family][1] += 1
 
 
-def train(name: str, recipe: Recipe, work: Path, every: int) -> None:
-    """Trains to the recipe's last step, with a checkpoint and a table every so many steps."""
+def train(
+    name: str, recipe: Recipe, work: Path, every: int, limit_s: float
+) -> tuple[Idefics3ForConditionalGeneration, Idefics3Processor]:
+    """Trains to the recipe's last step, or the time limit, with a checkpoint and a table every so many steps."""
     model, processor = new_pair_member(recipe)
     groups = [
         {"params": [p for n, p in model.named_parameters() if _is_eye(n) == eye], "weight_decay": 0.02, "eye": eye}
@@ -166,8 +203,9 @@ def train(name: str, recipe: Recipe, work: Path, every: int) -> None:
     tally: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     losses: list[float] = []
     marks: list[float] = []
-    diet, began = Diet(recipe.hard_percent), time.monotonic()
-    for step in range(start, recipe.steps):
+    diet = Diet(recipe.hard_percent, recipe.focus_from, recipe.drill_from)
+    began = time.monotonic()
+    for step in range(start, recipe.stop_at):
         phase = next(phase for phase in phases_of(recipe) if step < phase.end)
         looking = phase.look
         if step == phase.start:
@@ -194,7 +232,7 @@ def train(name: str, recipe: Recipe, work: Path, every: int) -> None:
         optimizer.zero_grad(set_to_none=True)
         losses.append(loss.item())
         marks.append(share)
-        if (step + 1) % every == 0 or step + 1 == recipe.steps:
+        if (step + 1) % every == 0 or step + 1 == recipe.stop_at:
             pace = (step + 1 - start) / (time.monotonic() - began)
             print(
                 f"step {step + 1} loss {np.mean(losses):.3f} marks {np.mean(marks):.3f} {pace:.2f} steps/s {_clock()}",
@@ -209,6 +247,9 @@ def train(name: str, recipe: Recipe, work: Path, every: int) -> None:
                 save(model, processor, work / name)
                 if (step + 1) % (5 * every) == 0:
                     save(model, processor, work / f"{name}-{step + 1}")
+            if time.monotonic() - began > limit_s:
+                break
+    return model, processor
 
 
 @dataclass(frozen=True)
@@ -234,7 +275,7 @@ def phases_of(recipe: Recipe) -> list[Phase]:
     look, again = recipe.look_steps, recipe.look_again_at
     after = again + recipe.look_again_steps
     return [
-        Phase(0, look, True, recipe.look_lr, 1.0, recipe.decay_share),
+        Phase(0, look, True, recipe.look_lr, 1.0, 0.3),
         Phase(look, again, False, recipe.peak_lr, 1.0, 0.0),
         Phase(again, after, True, recipe.look_lr / 2, 1.0, 1.0),
         Phase(after, recipe.steps, False, recipe.peak_lr, recipe.eyes_share, recipe.decay_share),
@@ -245,7 +286,13 @@ def _is_eye(name: str) -> bool:
     return "vision_model" in name or "connector" in name or "embed_tokens" in name
 
 
-def keep(model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, step: int, checkpoint: Path) -> None:
+def keep(
+    model: Idefics3ForConditionalGeneration,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    step: int,
+    checkpoint: Path,
+) -> None:
     """Writes the checkpoint under a temporary name, then replaces the old one."""
     state = {
         "model": model.state_dict(),
@@ -266,15 +313,23 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", choices=sorted(RECIPES))
-    parser.add_argument("--work", type=Path, default=Path("mlruns/embedded_pair"), help="checkpoints")
-    parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")
-    args, overrides = parser.parse_known_args()
-    recipe = RECIPES[args.target]
-    for override in overrides:
-        key, value = override.lstrip("-").split("=")
-        recipe = Recipe(**{**asdict(recipe), key: type(getattr(recipe, key))(value)})
+    parser.add_argument("--work", type=Path, default=Path("mlruns/embedded_pair"), help="checkpoints and tables")
+    parser.add_argument("--every", type=int, default=100, help="steps between checkpoints")
+    parser.add_argument("--steps", type=int, help="stop at this step of the recipe's schedule")
+    parser.add_argument("--minutes", type=float, default=120.0, help="stop at the first checkpoint after so long")
+    parser.add_argument("--install", action="store_true", help="write the result to loop/embedded as well")
+    parser.add_argument("--table", type=int, metavar="N", help="no training: N questions a family of the saved folder")
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    train(args.target, recipe, args.work, args.every)
+    if args.table:
+        print(as_text({args.target: measure(FOLDER / args.target, args.table, SUITES)}))
+        return
+    recipe = RECIPES[args.target]
+    recipe = replace(recipe, stop_at=args.steps or recipe.stop_at)
+    model, processor = train(args.target, recipe, args.work, args.every, 60 * args.minutes)
+    if args.install:
+        save(model, processor, FOLDER / args.target)
+    print(as_text({args.target: measure(args.work / args.target, 40, DOMAINS)}))
 
 
 if __name__ == "__main__":

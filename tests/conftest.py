@@ -22,6 +22,19 @@ SMOKE = ROOT / "scripts" / "campaigns" / "smoke.toml"
 TOOLS = "make test-tools"
 REQUIRE_TOOLS = "DELTALOOP_REQUIRE_TOOLS"
 
+NETWORK_LOG = "network.txt"
+NETWORK_WATCH = """
+import socket, sys
+
+def watch(event, args):
+    if event == "socket.getaddrinfo" or (event == "socket.connect" and args[0].family != socket.AF_UNIX):
+        with open({log!r}, "a") as log:
+            print(event, args[1:] if event == "socket.connect" else args, file=log)
+
+sys.addaudithook(watch)
+"""
+"""Runs before anything else in a process that is watched."""
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -70,13 +83,20 @@ def deltaloop(*arguments: str | Path, cwd: Path = ROOT, **environment: str) -> R
 
 @pytest.fixture(scope="session")
 def smoke_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home in which the smoke campaign has run. Who changes it copies it first."""
-    return run_smoke(tmp_path_factory.mktemp("smoke"))
+    """A home in which the smoke campaign has run. Who changes it copies it first.
+
+    Beside it is `NETWORK_LOG`, if the run tried to reach the network.
+    """
+    folder = tmp_path_factory.mktemp("smoke")
+    watch = folder / "watch"
+    watch.mkdir()
+    (watch / "sitecustomize.py").write_text(NETWORK_WATCH.format(log=str(folder / NETWORK_LOG)), encoding="utf-8")
+    return run_smoke(folder / "home", PYTHONPATH=str(watch))
 
 
-def run_smoke(home: Path) -> Path:
+def run_smoke(home: Path, **environment: str) -> Path:
     """Run the smoke campaign in a fresh home: half a minute, so at most three times in the whole suite."""
-    done = deltaloop("run", SMOKE, "--home", home)
+    done = deltaloop("run", SMOKE, "--home", home, **environment)
     assert done.code == 0, done.err
     return home
 

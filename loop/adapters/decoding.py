@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from loop.adapters.models import Loaded, positions
+from loop.adapters.encoding import positions
+from loop.adapters.models import Loaded
 from store.errors import ModelUnusable
 
 
@@ -40,61 +40,36 @@ class Drawn:
     """False if `max_tokens` cut it off."""
 
 
-@dataclass
-class _Rows:
-    """What the rows of the batch are: arrays over rows, and which row each unfinished sample sits on."""
-
-    prompt: NDArray[np.int64]
-    sample: NDArray[np.int64]
-    """Unfinished samples."""
-    row: NDArray[np.int64]
-    """The row of each of them."""
-
-
 @torch.inference_mode()
 def draw(
     loaded: Loaded, batch: Mapping[str, Tensor], wanted: Sequence[Wanted], *, temperature: float, max_tokens: int
 ) -> list[list[Drawn]]:
     """Samples for each prompt of an encoded batch, one per wanted seed; temperature 0 is greedy.
 
-    Tokens that stand for pixels are never drawn.
-
-    Bit for bit repeatable for the same batch and thread count; in another batch the model itself rounds differently.
+    Tokens that stand for pixels are never drawn. Bit for bit repeatable for the same batch and thread count; in another
+    batch the model itself rounds differently.
 
     Raises:
         ModelUnusable: If the logits are not numbers, with the prompt at which that showed.
     """
-    count = [len(own.seeds) for own in wanted]
-    uniforms = np.stack([uniform_numbers(seed, max_tokens) for own in wanted for seed in own.seeds])
-    tokens = np.zeros(uniforms.shape, dtype=np.int64)
-    length = np.zeros(len(uniforms), dtype=np.int64)
-    ended = np.zeros(len(uniforms), dtype=bool)
-    stop_ids, placeholders = sorted(loaded.stop_ids), sorted(loaded.placeholder_ids)
-
     mask = batch["attention_mask"]
     start = mask.sum(-1)  # position of the first new token
+    samples = _Samples(wanted, max_tokens, loaded.stop_ids)
     output = loaded.model(**batch, position_ids=positions(mask), use_cache=True, logits_to_keep=1)
     cache = output.past_key_values
-    rows = _Rows(np.arange(len(wanted)), np.arange(len(uniforms)), np.repeat(np.arange(len(wanted)), count))
     for step in range(max_tokens):
         logits = output.logits[:, -1]
-        for bad in np.flatnonzero(~torch.isfinite(logits.amax(-1)).cpu().numpy()):
-            raise ModelUnusable(
-                f"{loaded.name}: its logits for prompt {wanted[rows.prompt[bad]].prompt_id} are not numbers;"
-                " the checkpoint is damaged, or its training diverged"
-            )
-        logits[:, placeholders] = -torch.inf
-        chosen = _choose(logits, rows.row, uniforms[rows.sample, step], temperature)
-        tokens[rows.sample, step] = chosen
-        length[rows.sample] += 1
-        ended[rows.sample] = np.isin(chosen, stop_ids)
-        going = ~ended[rows.sample]
+        _check_numbers(logits, samples, loaded)
+        logits[:, sorted(loaded.placeholder_ids)] = -torch.inf
+        going = samples.take(
+            step, _choose(logits, samples.row, samples.uniforms[samples.unfinished, step], temperature)
+        )
         if step + 1 == max_tokens or not going.any():
             break
-        origin, fed = _split(rows, chosen, going)
-        if not np.array_equal(origin, np.arange(len(output.logits))):
+        origin, fed = samples.split(step, going)
+        if not np.array_equal(origin, np.arange(len(logits))):
             cache.batch_select_indices(torch.from_numpy(origin).to(loaded.device))
-        prompt = torch.from_numpy(rows.prompt).to(loaded.device)
+        prompt = torch.from_numpy(samples.prompt).to(loaded.device)
         output = loaded.model(
             input_ids=torch.from_numpy(fed)[:, None].to(loaded.device),
             attention_mask=torch.nn.functional.pad(mask[prompt], (0, step + 1), value=1),
@@ -103,14 +78,53 @@ def draw(
             use_cache=True,
             logits_to_keep=1,
         )
-    drawn = [Drawn(tuple(own[:size].tolist()), bool(end)) for own, size, end in zip(tokens, length, ended, strict=True)]
-    borders = [0, *np.cumsum(count).tolist()]
-    return [drawn[low:high] for low, high in pairwise(borders)]
+    return samples.drawn()
+
+
+class _Samples:
+    """All samples of a batch as they grow, and which row of the batch each unfinished one sits on."""
+
+    def __init__(self, wanted: Sequence[Wanted], max_tokens: int, stop_ids: frozenset[int]) -> None:
+        self.wanted = wanted
+        self.uniforms = np.stack([uniform_numbers(seed, max_tokens) for own in wanted for seed in own.seeds])
+        self.prompt = np.arange(len(wanted))
+        """The prompt of each row."""
+        self.row = np.repeat(self.prompt, [len(own.seeds) for own in wanted])
+        """The row of each unfinished sample."""
+        self.unfinished = np.arange(len(self.uniforms))
+        self._stop_ids = sorted(stop_ids)
+        self._tokens = np.zeros(self.uniforms.shape, dtype=np.int64)
+        self._length = np.zeros(len(self.uniforms), dtype=np.int64)
+        self._ended = np.zeros(len(self.uniforms), dtype=bool)
+
+    def take(self, step: int, chosen: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Append a token to each unfinished sample; returns which of them go on."""
+        self._tokens[self.unfinished, step] = chosen
+        self._length[self.unfinished] += 1
+        ended = np.isin(chosen, self._stop_ids)
+        self._ended[self.unfinished] = ended
+        return ~ended
+
+    def split(self, step: int, going: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """One row per (row, token) of the samples that go on; returns each new row's old row and its token."""
+        self.unfinished = self.unfinished[going]
+        pairs = np.stack([self.row[going], self._tokens[self.unfinished, step]], axis=1)
+        unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
+        origin, fed = np.ascontiguousarray(unique.T)
+        self.prompt = self.prompt[origin]
+        self.row = inverse.reshape(-1)
+        return origin, fed
+
+    def drawn(self) -> list[list[Drawn]]:
+        """The samples of each prompt."""
+        every = zip(self._tokens, self._length, self._ended, strict=True)
+        drawn = iter([Drawn(tuple(tokens[:length].tolist()), bool(ended)) for tokens, length, ended in every])
+        return [[next(drawn) for _ in own.seeds] for own in self.wanted]
 
 
 def uniform_numbers(seed: int, num: int) -> NDArray[np.float64]:
     """The numbers in [0, 1) that a sample with this seed draws its tokens by."""
-    return np.random.Generator(np.random.PCG64(seed)).random(num)
+    return np.random.Generator(np.random.Philox(key=seed)).random(num)
 
 
 def _choose(
@@ -126,14 +140,11 @@ def _choose(
     return torch.searchsorted(own, sought, right=True)[:, 0].clamp_max(own.shape[1] - 1).numpy()
 
 
-def _split(
-    rows: _Rows, chosen: NDArray[np.int64], going: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Regroup the samples that go on by (row, token); returns each new row's old row, and the token fed to it."""
-    pairs = np.stack([rows.row[going], chosen[going]], axis=1)
-    unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
-    origin = np.ascontiguousarray(unique[:, 0])
-    rows.prompt = rows.prompt[origin]
-    rows.sample = rows.sample[going]
-    rows.row = inverse.reshape(-1)
-    return origin, np.ascontiguousarray(unique[:, 1])
+def _check_numbers(logits: Tensor, samples: _Samples, loaded: Loaded) -> None:
+    broken = np.flatnonzero(~torch.isfinite(logits.amax(-1)).cpu().numpy())
+    if len(broken):
+        prompt = samples.wanted[samples.prompt[broken[0]]].prompt_id
+        raise ModelUnusable(
+            f"{loaded.name}: its logits for prompt {prompt} are not numbers; the checkpoint is damaged, or its training"
+            " diverged"
+        )

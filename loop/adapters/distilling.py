@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from loop.adapters.decoding import Drawn
-from loop.adapters.models import Loaded, positions
+from loop.adapters.encoding import PER_TOKEN, positions
+from loop.adapters.models import Loaded
 from store.errors import ModelUnusable
 
 
@@ -39,16 +40,15 @@ class Responses:
 def response_logits(model: Any, batch: Mapping[str, Tensor], responses: Responses) -> Tensor:
     """Logits [prompts, steps, vocabulary] that predict each response token after its prompt, in float32."""
     steps = responses.ids.shape[1]
-    width = batch["input_ids"].shape[1]
     # The last response token predicts nothing that is needed, so it is not fed.
     grown = {"input_ids": responses.ids[:, :-1], "attention_mask": responses.mask[:, :-1]}
     inputs = {}
     for key, value in batch.items():
-        if value.ndim == 2 and value.shape[1] == width:  # one entry per token, e.g. token types
+        if key in PER_TOKEN:
             value = torch.cat([value, grown.get(key, torch.zeros_like(responses.ids[:, :-1]))], dim=1)
         inputs[key] = value
     output = model(**inputs, position_ids=positions(inputs["attention_mask"]), use_cache=False, logits_to_keep=steps)
-    return output.logits.float()  # type: ignore[no-any-return]
+    return output.logits.float()
 
 
 def divergence(student: Tensor, teacher: Tensor, beta: float) -> Tensor:

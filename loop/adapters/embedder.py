@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from loop.adapters.models import Loaded, Models, open_image, positions
+from loop.adapters.encoding import PER_TOKEN, open_image, positions
+from loop.adapters.models import Loaded, Models
 from store.errors import ModelUnusable
 from store.records import Prompt, Version
 
@@ -42,7 +43,7 @@ class ModelEmbedder:
         width = 2 * loaded.model.config.get_text_config().hidden_size
         return np.concatenate(parts) if parts else np.zeros((0, width), dtype=np.float32)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _embed(self, loaded: Loaded, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
         batch = self._models.encode(loaded, prompts)
         text = _unit(_question_states(loaded, batch))
@@ -51,7 +52,7 @@ class ModelEmbedder:
         if seen:
             rows = torch.tensor(seen, device=text.device)
             image = _unit(image.index_add(0, rows, _image_features(loaded, batch)))
-        return _unit(torch.cat([image, text], -1)).cpu().numpy()  # type: ignore[no-any-return]
+        return _unit(torch.cat([image, text], -1)).cpu().numpy()
 
 
 class SentenceTransformerEmbedder:
@@ -81,16 +82,16 @@ class SentenceTransformerEmbedder:
         """Float32 [n, d] of a text encoder, or [n, 2 d] of one that sees images; rows of unit norm."""
         text = _unit(torch.as_tensor(self._encode([prompt.question for prompt in prompts])))
         if not self._sees_images:
-            return text.numpy()  # type: ignore[no-any-return]
+            return text.numpy()
         image = torch.zeros_like(text)
         for row, prompt in enumerate(prompts):
             if prompt.images:
                 pictures = [open_image(self._blobs, digest) for digest in prompt.images]
                 image[row] = torch.as_tensor(self._encode(pictures)).mean(0)
-        return _unit(torch.cat([_unit(image), text], -1)).numpy()  # type: ignore[no-any-return]
+        return _unit(torch.cat([_unit(image), text], -1)).numpy()
 
     def _encode(self, inputs: Sequence[object]) -> NDArray[np.float32]:
-        return self._model.encode(inputs, convert_to_numpy=True, show_progress_bar=False)  # type: ignore[no-any-return]
+        return self._model.encode(inputs, convert_to_numpy=True, show_progress_bar=False)
 
 
 def _question_states(loaded: Loaded, batch: dict[str, Tensor]) -> Tensor:
@@ -104,7 +105,7 @@ def _question_states(loaded: Loaded, batch: dict[str, Tensor]) -> Tensor:
 
 def _image_features(loaded: Loaded, batch: dict[str, Tensor]) -> Tensor:
     """Mean vision feature [images, d] after the connector, in the order of the images."""
-    inputs = {key: value for key, value in batch.items() if key not in ("input_ids", "attention_mask")}
+    inputs = {key: value for key, value in batch.items() if key not in PER_TOKEN}
     features = loaded.model.get_image_features(**inputs).pooler_output
     return torch.stack([one.float().mean(0) for one in features])
 

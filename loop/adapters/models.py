@@ -1,25 +1,25 @@
-"""Models from folders: resolve a source, load it, and turn prompts into a batch that it reads.
+"""Models from folders: resolve a source to a version, and load it.
 
     "embedded:teacher"     the folder that this package ships
     "checkpoint:<digest>"  a folder of the checkpoint store
     anything else          a folder, or a hub name (its snapshot on this machine)
 
-    source -> folder -> Version (digest of the folder's files) -> Loaded (model, processor) -> encode(prompts) -> batch
+    source -> folder -> Version (digest of the folder's files) -> Loaded (model, processor)
 
 Sampler, embedder and trainer share one `Models`, so that teacher, student and candidate are loaded once.
 """
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
@@ -33,11 +33,11 @@ from transformers import (
 )
 
 import loop.embedded
-from loop.adapters.images import decode
+from loop.adapters.encoding import Encoder
 from loop.ports import Blobs, Checkpoints
 from store.checkpoints import folder_digest
-from store.errors import DeltaloopError, ModelUnusable, UnreadableImage
-from store.records import Prompt, Role, Version
+from store.errors import ModelUnusable
+from store.records import Prompt, Role, Version, digest_of
 
 EMBEDDED = "embedded:"
 CHECKPOINT = "checkpoint:"
@@ -60,9 +60,7 @@ def source_folder(source: str, checkpoints: Checkpoints) -> str:
         try:
             return str(checkpoints.path(source.removeprefix(CHECKPOINT)))
         except KeyError:
-            raise ModelUnusable(
-                f"{source}: there is no such checkpoint here; restore it from a backup"
-            ) from None
+            raise ModelUnusable(f"{source}: there is no such checkpoint here; restore it from a backup") from None
     if Path(source).is_dir():
         return source
     return _snapshot(source)
@@ -83,6 +81,8 @@ class Loaded:
     processor: Any
     """A processor, or the bare tokenizer of a text-only model."""
     sees_images: bool
+    reader: str
+    """Identity of the processor: models with the same one read the same batches."""
 
     @property
     def tokenizer(self) -> Any:
@@ -92,7 +92,7 @@ class Loaded:
     @property
     def device(self) -> torch.device:
         """Where the model lives."""
-        return self.model.device  # type: ignore[no-any-return]
+        return self.model.device
 
     @property
     def stop_ids(self) -> frozenset[int]:
@@ -116,25 +116,21 @@ def load(folder: str, *, name: str, device: str, dtype: torch.dtype) -> Loaded:
         ModelUnusable: If it cannot be loaded, or if its processor would silently ignore the images.
     """
     try:
-        sees_images = type(AutoConfig.from_pretrained(folder)) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
-        model_class = AutoModelForImageTextToText if sees_images else AutoModelForCausalLM
-        with quiet_bars():
-            model = model_class.from_pretrained(folder, dtype=dtype, use_safetensors=True)
-        processor = (AutoProcessor if sees_images else AutoTokenizer).from_pretrained(folder)
+        with quietly():
+            sees_images = type(AutoConfig.from_pretrained(folder)) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+            model_class = AutoModelForImageTextToText if sees_images else AutoModelForCausalLM
+            model, report = model_class.from_pretrained(
+                folder, dtype=dtype, use_safetensors=True, output_loading_info=True
+            )
+            processor = (AutoProcessor if sees_images else AutoTokenizer).from_pretrained(folder)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise ModelUnusable(f"{name}: cannot be loaded: {error}; is the folder complete?") from error
-    if sees_images and getattr(processor, "image_processor", None) is None:
-        # What AutoProcessor returns when the processor class is unknown here: images would be dropped without a word.
-        raise ModelUnusable(
-            f"{name}: its processor came back as {type(processor).__name__}, which ignores images;"
-            " install what its processor needs, or register its class with AutoProcessor"
-        )
-    loaded = Loaded(name, model.to(device).eval().requires_grad_(False), processor, sees_images)
+    _check(name, model, processor, sees_images, sorted(report["missing_keys"]))
+    model = model.to(device).eval().requires_grad_(False)
+    loaded = Loaded(name, model, processor, sees_images, _reader(processor, sees_images))
     loaded.tokenizer.padding_side = "left"
     if loaded.tokenizer.pad_token is None:
         loaded.tokenizer.pad_token = loaded.tokenizer.eos_token
-    if processor.chat_template is None:
-        raise ModelUnusable(f"{name}: it has no chat template; add chat_template.jinja to its folder")
     if not loaded.stop_ids:
         raise ModelUnusable(f"{name}: no token ends a response; set eos_token_id in generation_config.json")
     return loaded
@@ -150,6 +146,7 @@ class Models:
         self.device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self._checkpoints = checkpoints
         self._dtype: torch.dtype = getattr(torch, dtype)
+        self._encoder = Encoder(blobs)
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
         torch.set_num_threads(threads)
 
@@ -167,77 +164,67 @@ class Models:
         return self._load(version, torch.float32)
 
     def encode(self, loaded: Loaded, prompts: Sequence[Prompt]) -> dict[str, Tensor]:
-        """`encode` with the images of this home."""
-        return encode(loaded, prompts, self.blobs)
+        """One left-padded batch that a model reads; errors as in `Encoder.encode`."""
+        return self._encoder.encode(loaded, prompts)
 
     def _load(self, version: Version, dtype: torch.dtype) -> Loaded:
         folder = source_folder(version.source, self._checkpoints)
         return load(folder, name=f"{version.source} ({version.id[:12]})", device=self.device, dtype=dtype)
 
 
-def encode(loaded: Loaded, prompts: Sequence[Prompt], blobs: Blobs) -> dict[str, Tensor]:
-    """One left-padded batch, ready for the model's forward, the turn handed to the assistant.
-
-    Returns:
-        `input_ids` and `attention_mask` [prompts, tokens], and what the processor makes of the images.
-
-    Raises:
-        UnreadableImage: If an image cannot be decoded.
-        ModelUnusable: If there is an image and the model reads none.
-    """
-    images = [[open_image(blobs, digest) for digest in prompt.images] for prompt in prompts]
-    texts = [_chat(loaded, prompt) for prompt in prompts]
-    # A template that writes the start token itself must not get a second one from the tokenizer.
-    bos = loaded.tokenizer.bos_token
-    options: dict[str, Any] = {
-        "text": texts,
-        "padding": True,
-        "return_tensors": "pt",
-        "add_special_tokens": not (bos and texts[0].startswith(bos)),
-    }
-    if any(images):
-        if not loaded.sees_images:
-            asked = next(prompt.id for prompt in prompts if prompt.images)
-            raise ModelUnusable(f"{loaded.name}: it reads no images, but prompt {asked} has one; choose another model")
-        options["images"] = images
-    batch: Mapping[str, Tensor] = loaded.processor(**options)
-    return {key: value.to(loaded.device) for key, value in batch.items()}
-
-
-def positions(attention_mask: Tensor) -> Tensor:
-    """Position of each token in its own row [rows, tokens], so that left padding shifts nothing."""
-    return (attention_mask.cumsum(-1) - 1).clamp_min(0)
-
-
-def open_image(blobs: Blobs, digest: str) -> Image.Image:
-    """A stored image as RGB. UnreadableImage if its bytes are no whole picture of a bearable size."""
-    try:
-        return decode(blobs.get(digest))
-    except DeltaloopError:
-        raise
-    except ValueError as error:
-        raise UnreadableImage(f"image {digest}: {error}; replace it") from error
-
-
 @contextmanager
-def quiet_bars() -> Iterator[None]:
-    """Silences the bars that transformers draws while it reads or writes weights: we have our own."""
-    shown = logging.is_progress_bar_enabled()
+def quietly() -> Iterator[None]:
+    """Silences what transformers prints while it reads or writes weights: what matters there is checked here."""
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(level)
         if shown:
             logging.enable_progress_bar()
 
 
-def _chat(loaded: Loaded, prompt: Prompt) -> str:
-    """The prompt in the model's chat template, images first."""
-    content: str | list[dict[str, str]] = prompt.question
-    if loaded.sees_images:
-        content = [*({"type": "image"} for _ in prompt.images), {"type": "text", "text": prompt.question}]
-    turns = [{"role": "user", "content": content}]
-    return loaded.processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)  # type: ignore[no-any-return]
+def _check(name: str, model: Any, processor: Any, sees_images: bool, missing: Sequence[str]) -> None:
+    """ModelUnusable for each way in which a model loads without a word, and then answers wrongly."""
+    if missing:  # transformers fills them with random numbers
+        raise ModelUnusable(
+            f"{name}: {len(missing)} of its weights are missing, the first is {missing[0]}; get them all"
+        )
+    if sees_images and getattr(processor, "image_processor", None) is None:
+        # What AutoProcessor returns when the processor's class is unknown here: images would be ignored.
+        raise ModelUnusable(
+            f"{name}: its processor came back as {type(processor).__name__}, which ignores images;"
+            " install what its processor needs, or register its class with AutoProcessor"
+        )
+    if hasattr(model.base_model, "get_rope_index"):
+        raise ModelUnusable(
+            f"{name}: {type(model).__name__} gives image tokens positions of several axes, which sampling and training"
+            " in process do not know yet; choose a model with plain positions"
+        )
+    if processor.chat_template is None:
+        raise ModelUnusable(f"{name}: it has no chat template; add chat_template.jinja to its folder")
+
+
+def forget_padding(tokenizer: Any) -> None:
+    """A fast tokenizer remembers the padding of its last call; each of our calls states it anew."""
+    if tokenizer.is_fast:
+        tokenizer.backend_tokenizer.no_padding()
+        tokenizer.backend_tokenizer.no_truncation()
+
+
+def _reader(processor: Any, sees_images: bool) -> str:
+    """Digest of all that decides what a processor makes of a prompt."""
+    tokenizer = processor.tokenizer if sees_images else processor
+    forget_padding(tokenizer)
+    parts = {
+        "tokenizer": tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else tokenizer.get_vocab(),
+        "classes": [type(part).__name__ for part in (processor, tokenizer)],
+        "template": processor.chat_template,
+        "settings": json.loads(processor.to_json_string()) if sees_images else {},
+    }
+    return digest_of(parts)
 
 
 def _snapshot(name: str) -> str:
@@ -247,6 +234,4 @@ def _snapshot(name: str) -> str:
     try:
         return snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"])
     except (HFValidationError, HfHubHTTPError, OSError) as error:
-        raise ModelUnusable(
-            f"{name}: no folder, and no model that the hub gives: {error}; check the name"
-        ) from error
+        raise ModelUnusable(f"{name}: no folder, and no model that the hub gives: {error}; check the name") from error

@@ -31,7 +31,7 @@ class SuiteEvaluator:
     ) -> None:
         self._samplers = samplers
         self._blobs = blobs
-        self._sampling = sampling.model_copy(update={"temperature": 0.0})
+        self._sampling = sampling.model_copy(update={"temperature": 0.0, "batch": evaluation.batch})
         self._evaluation = evaluation
         self._image_distance = image_distance
         self._held_out = open_held_out(evaluation, blobs)

@@ -33,9 +33,9 @@ from transformers import (
     TrainingArguments,
 )
 
-from loop.adapters.decoding import Wanted, draw
+from loop.adapters.decoding import Drawn, Wanted, draw
 from loop.adapters.distilling import Responses, batch_loss, check_same_vocabulary, divergence, response_logits
-from loop.adapters.models import Loaded, Models, quiet_bars
+from loop.adapters.models import Loaded, Models, forget_padding, quietly
 from loop.config import Training
 from loop.ports import Advance, Progress, TrainingRun
 from store.errors import EmptyTrainingSet, TrainingDiverged
@@ -78,7 +78,7 @@ class OnPolicyTrainer:
         check_same_vocabulary(pair.student, pair.teacher)
         task = _Task(prompts, weights, settings, seed)
         last = _last_checkpoint(work_dir, digest_of([student.id, teacher.id, task.facts()]))
-        with quiet_bars(), progress.bar("training steps", settings.steps) as advance:
+        with quietly(), progress.bar("training steps", settings.steps) as advance:
             trainer = _Distillation(pair, task, _arguments(settings, seed, work_dir, self._models.device), advance)
             trainer.train(resume_from_checkpoint=last)
             folder = work_dir / "model"
@@ -94,7 +94,7 @@ class _Pair:
     teacher: Loaded
     models: Models
 
-    def rollouts(self, wanted: Sequence[Wanted], batch: dict[str, Tensor], settings: Training) -> list[Any]:
+    def rollouts(self, wanted: Sequence[Wanted], batch: dict[str, Tensor], settings: Training) -> list[Drawn]:
         """One response of the student as it is now per prompt."""
         self.student.model.eval()
         drawn = draw(self.student, batch, wanted, temperature=settings.temperature, max_tokens=settings.max_tokens)
@@ -274,5 +274,6 @@ def _last_checkpoint(work_dir: Path, inputs: str) -> str | None:
 def _write_model(student: Loaded, folder: Path) -> None:
     """The same weights give the same bytes: no path, no time, whatever folder the student came from."""
     shutil.rmtree(folder, ignore_errors=True)
+    forget_padding(student.tokenizer)
     student.model.eval().save_pretrained(folder)
     student.processor.save_pretrained(folder)

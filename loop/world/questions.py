@@ -199,8 +199,10 @@ def _chart_two_step(scene: Scene, rng: np.random.Generator) -> Wording | None:
 
 def _grouped_read(scene: Scene, rng: np.random.Generator) -> Wording:
     mark = _pick(scene.marks, rng)
-    return f"what is the {mark.colour} value of {mark.label} ?", f"{mark.label} {mark.colour} {mark.value}", str(
-        mark.value
+    return (
+        f"what is the {mark.colour} value of {mark.label} ?",
+        f"{mark.label} {mark.colour} {mark.value}",
+        str(mark.value),
     )
 
 

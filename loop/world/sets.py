@@ -31,9 +31,7 @@ class Item:
     scene: Scene | None
 
 
-def pool_items(
-    num: int, rng: np.random.Generator, *, easy_share: float, easy_vqa_share: float
-) -> Iterator[Item]:
+def pool_items(num: int, rng: np.random.Generator, *, easy_share: float, easy_vqa_share: float) -> Iterator[Item]:
     """Yields ``num`` items of the pool's tables and pictures, mixed as sets come.
 
     Args:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    GPT2Config,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    VisionEncoderDecoderConfig,
+    VisionEncoderDecoderModel,
+    ViTConfig,
+)
 
+from loop.adapters.encoding import _processed, positions
 from loop.adapters.models import Models, resolve_version, source_folder
 from store.blobs import FileBlobs
 from store.checkpoints import FileCheckpoints, folder_digest
@@ -47,11 +56,22 @@ def test_an_absent_source_is_refused_by_name(source: str, checkpoints: FileCheck
 
 
 def test_a_vision_model_whose_processor_is_a_bare_tokenizer_is_refused(tmp_path: Path, models: Models) -> None:
+    """An image-text model for which transformers has no processor: AutoProcessor gives the tokenizer without a word."""
+    folder = write_text_model(tmp_path / "model", seed=0)
+    seeing = ViTConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, image_size=32)
+    speaking = GPT2Config(n_embd=32, n_layer=1, n_head=2, vocab_size=50, is_decoder=True, add_cross_attention=True)
+    config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(seeing, speaking)
+    VisionEncoderDecoderModel(config).save_pretrained(folder)
+    with pytest.raises(ModelUnusable, match="ignores images"):
+        models.get(version_of(folder))
+
+
+def test_missing_weights_are_refused_rather_than_filled_with_noise(tmp_path: Path, models: Models) -> None:
     folder = write_model(tmp_path / "model", seed=0)
-    (folder / "processor_config.json").unlink()
-    config = folder / "tokenizer_config.json"
-    config.write_text(config.read_text().replace('"processor_class": "Idefics3Processor",', ""))
-    with pytest.raises(ModelUnusable, match=r"ignores images|cannot be loaded"):
+    weights = load_file(folder / "model.safetensors")
+    del weights["lm_head.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelUnusable, match=r"the first is lm_head\.weight"):
         models.get(version_of(folder))
 
 
@@ -87,6 +107,32 @@ def test_a_batch_is_padded_on_the_left_and_ends_with_the_assistants_turn(
     assert shown == [16, 16, 16, 0, 0]
 
 
+def test_a_batch_of_kept_prompts_is_what_the_processor_makes_of_all_at_once(
+    tmp_path: Path, models: Models, blobs: FileBlobs
+) -> None:
+    loaded = models.get(version_of(write_model(tmp_path / "model", seed=0)))
+    prompts = make_prompts(5, blobs)
+    expected = _processed(loaded, prompts, blobs)
+    models.encode(loaded, prompts[2:])
+    for prompt in prompts[2:]:
+        blobs.path(prompt.images[0]).unlink()  # never read again
+    batch = models.encode(loaded, prompts)
+    assert batch.keys() == expected.keys()
+    assert all(torch.equal(batch[key], expected[key]) for key in batch)
+
+
+def test_prompts_with_several_images_share_a_batch(tmp_path: Path, models: Models, blobs: FileBlobs) -> None:
+    loaded = models.get(version_of(write_model(tmp_path / "model", seed=0)))
+    one, other = make_prompts(2, blobs)
+    two = Prompt.make("what is this", [*one.images, *other.images])
+    batch = models.encode(loaded, [two, one])
+    assert (batch["input_ids"] == loaded.model.config.image_token_id).sum(1).tolist() == [32, 16]
+    with torch.no_grad():
+        together = loaded.model(**batch, position_ids=positions(batch["attention_mask"])).logits[:, -1]
+        alone = torch.cat([loaded.model(**models.encode(loaded, [some])).logits[:, -1] for some in (two, one)])
+    torch.testing.assert_close(together, alone, atol=1e-3, rtol=1e-3)
+
+
 @pytest.mark.parametrize("data", [picture(1)[:-80], b"GIF89a nonsense", b""])
 def test_an_image_that_does_not_decode_is_named(data: bytes, tmp_path: Path, models: Models, blobs: FileBlobs) -> None:
     loaded = models.get(version_of(write_model(tmp_path / "model", seed=0)))
@@ -117,4 +163,18 @@ def test_a_damaged_folder_is_a_clear_error(tmp_path: Path, models: Models) -> No
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(ModelUnusable, match="cannot be loaded"):
         models.get(version_of(folder))
-    shutil.rmtree(folder)
+
+
+def test_positions_of_several_axes_are_refused(tmp_path: Path, models: Models) -> None:
+    text = {
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "vocab_size": 50,
+    }
+    vision = {"depth": 1, "hidden_size": 32, "num_heads": 2, "intermediate_size": 32, "out_hidden_size": 32}
+    folder = write_model(tmp_path / "model", seed=0)
+    Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(text_config=text, vision_config=vision)).save_pretrained(folder)
+    with pytest.raises(ModelUnusable, match="several axes"):
+        models.get(version_of(folder))

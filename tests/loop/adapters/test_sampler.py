@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from loop.adapters.decoding import Wanted, draw, uniform_numbers
-from loop.adapters.models import Loaded, Models, positions
+from loop.adapters.encoding import positions
+from loop.adapters.models import Loaded, Models
 from loop.adapters.sampler import TransformersSamplers
 from loop.config import Sampling
 from store.blobs import FileBlobs

@@ -127,14 +127,14 @@ def test_response_logits_are_those_of_the_whole_sequence(
 def test_training_brings_the_student_closer_to_the_teacher(
     models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
 ) -> None:
-    settings = SHORT.model_copy(update={"steps": 40, "learning_rate": 5e-3, "checkpoint_steps": 10})
+    settings = SHORT.model_copy(update={"steps": 20, "learning_rate": 5e-3, "checkpoint_steps": 10})
     steps = Steps()
     run = train(models, pair, make_prompts(4, blobs), tmp_path / "work", settings, steps)
     losses = [step.loss for step in run.history]
-    assert [step.step for step in run.history] == [10, 20, 30, 40]
-    assert losses[-1] < 0.6 * losses[0]
-    assert run.steps == steps.done == 40
-    assert 40 * 4 <= run.train_tokens <= 40 * 4 * 6
+    assert [step.step for step in run.history] == [10, 20]
+    assert losses[-1] < 0.7 * losses[0]
+    assert run.steps == steps.done == 20
+    assert 20 * 4 <= run.train_tokens <= 20 * 4 * 6
     trained = models.fresh(version_of(run.folder))
     assert trained.model.dtype == torch.float32
     assert trained.model.config.use_cache
@@ -155,15 +155,19 @@ def test_a_killed_training_ends_as_an_undisturbed_one(
     assert folder_digest(resumed.folder) == folder_digest(whole.folder)
     assert (resumed.history, resumed.train_tokens, resumed.steps) == (whole.history, whole.train_tokens, whole.steps)
     assert steps.done == 6
+    again = train(models, pair, prompts, tmp_path / "killed")  # a kill before the checkpoint was taken over
+    assert (folder_digest(again.folder), again.history) == (folder_digest(whole.folder), whole.history)
 
 
 def test_another_training_in_the_same_folder_starts_afresh(
     models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
 ) -> None:
     prompts = make_prompts(5, blobs)
-    expected = train(models, pair, prompts, tmp_path / "fresh")
-    train(models, pair, prompts[:4], tmp_path / "used")
-    assert folder_digest(train(models, pair, prompts, tmp_path / "used").folder) == folder_digest(expected.folder)
+    settings = SHORT.model_copy(update={"steps": 2})
+    expected = train(models, pair, prompts, tmp_path / "fresh", settings)
+    train(models, pair, prompts[:4], tmp_path / "used", settings)
+    again = train(models, pair, prompts, tmp_path / "used", settings)
+    assert folder_digest(again.folder) == folder_digest(expected.folder)
 
 
 def test_the_folder_does_not_tell_where_the_student_came_from(
