@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from policies.promotion import paired_interval, promote
-from policies.stopping import why_stop
 
 from loop.evaluation import evaluate
 from loop.ports import Ports
 from loop.stages import recorded
 from loop.work import Work
+from policies.promotion import paired_interval, promote
+from policies.stopping import why_stop
 from store.records import Report, Scores, Trained, Verdict, Version
 
 

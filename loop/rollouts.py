@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from policies.answers import canonical, extract
-
 from loop.config import Sampling
 from loop.ports import Ports
+from policies.answers import canonical, extract
 from store.records import Prompt, Rollout, RolloutStatus, Sample, Version, digest_of
 
 

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from policies.divergence import answer_class, score
-
 from loop.ports import Ports
 from loop.rollouts import Collected, Drawing, collect
 from loop.work import Work
+from policies.divergence import answer_class, score
 from store.records import Prompt, Score, Scores, Spent, Version
 
 

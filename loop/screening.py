@@ -6,11 +6,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from policies.admission import well_formed
 
 from loop.embeddings import embed
 from loop.ports import Ports
 from loop.work import Work
+from policies.admission import well_formed
 from store.records import Candidate, Fate, Prompt
 
 NEIGHBOURS = 8

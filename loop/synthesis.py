@@ -12,12 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from policies.admission import admit
-
 from loop.ports import Ports
 from loop.scoring import score_prompts
 from loop.screening import Draft, Screen
 from loop.work import Work
+from policies.admission import admit
 from store.records import Admitted, Aims, Candidate, Fate, Origin, Prompt, Region, Score, Spent, StageYield, Version
 
 Grounds = Mapping[int, Sequence[Prompt]]

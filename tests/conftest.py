@@ -91,7 +91,9 @@ def smoke_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     watch = folder / "watch"
     watch.mkdir()
     (watch / "sitecustomize.py").write_text(NETWORK_WATCH.format(log=str(folder / NETWORK_LOG)), encoding="utf-8")
-    return run_smoke(folder / "home", PYTHONPATH=str(watch))
+    return run_smoke(
+        folder / "home", PYTHONPATH=os.pathsep.join([str(watch), *filter(None, [os.environ.get("PYTHONPATH")])])
+    )
 
 
 def run_smoke(home: Path, **environment: str) -> Path:
