@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -236,7 +237,10 @@ def test_two_homes_hold_the_same_facts(smoke_home: Path, tmp_path: Path) -> None
 def test_an_interrupted_run_goes_on_to_the_same_facts(smoke_home: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     command = [Path(sys.executable).parent / "deltaloop", "run", SMOKE, "--home", home]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # A test run in the background ignores Ctrl-C, and what it starts would inherit that.
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, preexec_fn=listen) as process:
         wait_for_stage(home, "score", process)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate()
