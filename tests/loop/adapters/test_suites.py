@@ -74,8 +74,8 @@ def evaluator_of(blobs: Blobs, samplers: Scripted, **settings: object) -> SuiteE
     return SuiteEvaluator(
         samplers,
         blobs,
-        sampling=Sampling(batch=16),
-        evaluation=Evaluation.model_validate({"questions": 40, **settings}),
+        sampling=Sampling(),
+        evaluation=Evaluation.model_validate({"questions": 40, "batch": 16, **settings}),
         image_distance=DISTANCE,
     )
 
