@@ -34,8 +34,8 @@ from store.records import Admitted, Report, Scores, Spent, Trained
 
 LEVEL = 0.9
 RESAMPLES = 4000
-MANY_STEPS = 1_000_000
-"""The uniform arms stop at their token budget, not at a number of steps."""
+SLACK = 1.1
+"""The uniform arms stop at their token budget; their steps, over which the learning rate falls, allow for a little more."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         home = options.home / f"seed-{seed}"
         outcomes["delta"].append(_run(base, "delta", home))
         spent = outcomes["delta"][-1].spent
-        outcomes["uniform"].append(_run(_uniform(base, [row.train_tokens for row in spent]), "uniform", home))
-        outcomes["uniform_total"].append(_run(_uniform(base, [_all(row) for row in spent]), "uniform_total", home))
+        outcomes["uniform"].append(_run(_uniform(base, spent, [row.train_tokens for row in spent]), "uniform", home))
+        outcomes["uniform_total"].append(
+            _run(_uniform(base, spent, [_all(row) for row in spent]), "uniform_total", home)
+        )
         print(_row(seed, {arm: rows[-1] for arm, rows in outcomes.items()}), flush=True)
     print(json.dumps(_summary(outcomes, options.seeds)))
 
@@ -77,18 +79,20 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _uniform(base: CampaignSettings, budgets: Sequence[int]) -> CampaignSettings:
-    """The control arm: no synthesis, uniform choice, the mean of the Δ arm's token budget in each round.
+def _uniform(base: CampaignSettings, spent: Sequence[Spent], budgets: Sequence[int]) -> CampaignSettings:
+    """The control arm: no synthesis, uniform choice, the mean of the Δ arm's token budgets in each round.
 
     One sample a side is what the score stage needs to run; none of it is used, and none of it is counted.
     """
     budget = round(sum(budgets) / len(budgets))
+    per_step = sum(row.train_tokens for row in spent) / len(spent) / base.training.steps
+    steps = max(1, round(SLACK * budget / per_step))
     return base.model_copy(
         update={
             "scoring": base.scoring.model_copy(update={"teacher_samples": 1, "student_samples": 1}),
             "synthesis": base.synthesis.model_copy(update={"seed_guided": 0, "skill_guided": 0}),
             "selection": base.selection.model_copy(update={"rule": "uniform", "prompts": base.pool.size}),
-            "training": base.training.model_copy(update={"steps": MANY_STEPS, "token_budget": budget}),
+            "training": base.training.model_copy(update={"steps": steps, "token_budget": budget}),
             "promotion": base.promotion.model_copy(update={"min_delta_share": 0.0}),
         }
     )
