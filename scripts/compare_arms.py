@@ -35,7 +35,7 @@ from store.records import Admitted, Report, Scores, Spent, Trained
 LEVEL = 0.9
 RESAMPLES = 4000
 SLACK = 1.1
-"""The uniform arms stop at their token budget; the steps over which their learning rate falls allow for a little more."""
+"""The uniform arms stop at their token budget; the steps over which their learning rate falls allow for some more."""
 
 
 @dataclass(frozen=True)
