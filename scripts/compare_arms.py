@@ -61,10 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         home = options.home / f"seed-{seed}"
         outcomes["delta"].append(_run(base, "delta", home))
         spent = outcomes["delta"][-1].spent
-        outcomes["uniform"].append(_run(_uniform(base, spent, [row.train_tokens for row in spent]), "uniform", home))
-        outcomes["uniform_total"].append(
-            _run(_uniform(base, spent, [_all(row) for row in spent]), "uniform_total", home)
-        )
+        budgets = {"uniform": [row.train_tokens for row in spent], "uniform_total": [_all(row) for row in spent]}
+        for arm, budget in budgets.items():
+            outcomes[arm].append(_run(_uniform(base, spent, budget), arm, home))
         print(_row(seed, {arm: rows[-1] for arm, rows in outcomes.items()}), flush=True)
     print(json.dumps(_summary(outcomes, options.seeds)))
 

@@ -367,12 +367,13 @@ def test_importing_and_making_a_tracker_does_not_import_mlflow():
     assert not (ROOT / "nowhere").exists()
 
 
-def test_the_null_tracker_takes_every_call():
+def test_the_null_tracker_takes_every_call_and_writes_nothing(tmp_path):
     tracker = NullTracker()
     tracker.round_started("c", 0, {}, {})
     tracker.stage_ended("c", 0, "pool", outputs(0)["pool"], 1.0)
     tracker.round_ended("c", 0, "completed")
     tracker.campaign_ended("c", "completed")
+    assert list(tmp_path.iterdir()) == []  # where the fixture below put us
 
 
 @pytest.fixture(autouse=True)
