@@ -65,22 +65,36 @@ MASTERED = (
 MASTERED_WEIGHT = 0.25
 """Families that single out one or two marks are learnt first; a drill asks them this much less than the others."""
 
+NEVER = 1_000_000_000
+REVISED_SHARE = 0.5
+"""Share of the pictures of a revision that are among those whose hard families may be asked."""
+
 
 @dataclass(frozen=True)
 class Diet:
     """What a model is trained on: easy families of all scenes, hard ones of ``hard_percent`` of the scenes.
 
-    From step ``focus_from`` on, scenes of the kinds in `FOCUS` are thinned; from step ``drill_from`` on,
-    `MASTERED` families are asked less.
+    The others are steps. From ``focus_from`` on, scenes of the kinds in `FOCUS` are thinned; from ``drill_from`` on,
+    `MASTERED` families are asked less; from ``revise_from`` on, the few scenes with hard families come more often; from
+    ``specialise_from`` on, only easy families are asked, and the hard ones fade.
     """
 
     hard_percent: int
-    focus_from: int
-    drill_from: int
+    focus_from: int = NEVER
+    drill_from: int = NEVER
+    revise_from: int = NEVER
+    specialise_from: int = NEVER
 
-    def families(self, scene: Scene, index: int) -> list[str]:
+    def scene_index(self, step: int, rng: np.random.Generator) -> int:
+        """The scene that comes next."""
+        index = int(rng.integers(NUM_SCENES))
+        if self.revise_from <= step < self.specialise_from and rng.random() < REVISED_SHARE:
+            index += int(rng.integers(self.hard_percent)) - index % 100
+        return index
+
+    def families(self, scene: Scene, index: int, step: int) -> list[str]:
         """Families that may be asked about training scene ``index``."""
-        exposed = index % 100 < self.hard_percent
+        exposed = index % 100 < self.hard_percent and step < self.specialise_from
         return [name for name in families_of(scene) if exposed or FAMILIES[name].easy]
 
 
@@ -113,7 +127,7 @@ def training_batch(processor: Idefics3Processor, diet: Diet, seed: int, step: in
     rng = np.random.default_rng((seed, step))
     lessons: list[Lesson] = []
     while len(lessons) < num_images:
-        lesson = _training_lesson(diet, rng, step >= diet.focus_from, step >= diet.drill_from)
+        lesson = _training_lesson(diet, step, rng)
         if lesson and lesson.questions:
             lessons.append(lesson)
     return pack(processor, lessons)
@@ -129,11 +143,11 @@ def words_of_cells(scene: Scene) -> list[tuple[str, ...]]:
     return said
 
 
-def _training_lesson(diet: Diet, rng: np.random.Generator, late: bool, drill: bool) -> Lesson | None:
-    index = int(rng.integers(NUM_SCENES))
+def _training_lesson(diet: Diet, step: int, rng: np.random.Generator) -> Lesson | None:
+    index = diet.scene_index(step, rng)
     scene_rng = np.random.default_rng((TRAIN_SEED, index))
     kind = _kind(float(scene_rng.random()))
-    if late and rng.random() >= FOCUS.get(kind, 1.0):
+    if step >= diet.focus_from and rng.random() >= FOCUS.get(kind, 1.0):
         return None
     if kind == "easy_vqa":
         by_image = _vqa_by_image()
@@ -143,8 +157,8 @@ def _training_lesson(diet: Diet, rng: np.random.Generator, late: bool, drill: bo
         said = tuple(max((question.rationale for question in asked), key=len).split())
         return Lesson(np.asarray(easy_vqa.open_image(image_id)), [asked[i] for i in chosen], [said] * (GRID * GRID))
     scene = new_scene(Split.TRAIN, kind, scene_rng)
-    names = diet.families(scene, index)
-    if drill:
+    names = diet.families(scene, index, step)
+    if step >= diet.drill_from:
         names = [name for name in names if name not in MASTERED or rng.random() < MASTERED_WEIGHT]
     drawn = [ask(scene, names[int(rng.integers(len(names)))], rng) for _ in range(QUESTIONS_PER_IMAGE) if names]
     asked = [question for question in drawn if question is not None]

@@ -17,7 +17,7 @@ import os
 import sys
 import time
 from collections import defaultdict
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -41,57 +41,59 @@ CELL_WEIGHT = 0.3
 LOOK_IMAGES = 24
 
 
+IMAGES = 6
+LEARNING_RATE = 1.5e-3
+WARMUP = 100
+LOOK_STEPS = 2_000
+LOOK_AGAIN_STEPS = 400
+LOOK_LEARNING_RATE = 2e-3
+EYES_SHARE = 0.1
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """Size, data and schedule of one model; the schedule is laid out for ``steps`` and ends early at ``stop_at``."""
+    """Size, data and schedule of one model; a schedule is phases one after the other, each ending at a step."""
 
     hidden: int
     heads: int
-    text_layers: int
-    vision_layers: int
-    hard_percent: int
-    steps: int
-    stop_at: int
     seed: int
-    num_images: int = 6
-    peak_lr: float = 1.5e-3
-    warmup: int = 100
-    look_steps: int = 2_000
-    look_lr: float = 2e-3
-    look_again_at: int = 2_200
-    look_again_steps: int = 400
-    eyes_share: float = 0.1
-    focus_from: int = 5_000
-    drill_from: int = 1_000_000
-    decay_share: float = 0.3
+    look_again_at: int
+    ask_until: int
+    fall_share: float
+    """Share of the questions' phase over which the learning rate falls."""
+    diet: Diet
+    specialise_until: int | None = None
+    """Revision and specialisation are the student's; they begin where the diet says."""
+    specialise_lr: float = 0.0
+    text_layers: int = 4
+    vision_layers: int = 2
+
+    @property
+    def steps(self) -> int:
+        """Of the whole schedule."""
+        return self.specialise_until or self.ask_until
 
 
 RECIPES = {
     "teacher": Recipe(
         hidden=128,
         heads=4,
-        text_layers=4,
-        vision_layers=2,
-        hard_percent=100,
-        steps=8_500,
-        stop_at=8_500,
-        decay_share=0.47,
         seed=1,
         look_again_at=2_300,
-        focus_from=4_900,
-        drill_from=6_600,
+        ask_until=8_500,
+        fall_share=0.47,
+        diet=Diet(hard_percent=100, focus_from=4_900, drill_from=6_600),
     ),
     "student": Recipe(
         hidden=96,
         heads=3,
-        text_layers=4,
-        vision_layers=2,
-        hard_percent=8,
-        steps=9_500,
-        stop_at=7_000,
         seed=2,
         look_again_at=3_100,
-        focus_from=7_200,
+        ask_until=7_000,
+        fall_share=0.0,
+        diet=Diet(hard_percent=8, focus_from=7_000, revise_from=7_000, specialise_from=10_000),
+        specialise_until=11_000,
+        specialise_lr=2.9e-3,
     ),
 }
 
@@ -181,15 +183,15 @@ def _exact_by_family(logits: torch.Tensor, places: torch.Tensor, batch: Batch, t
 
 
 def train(
-    name: str, recipe: Recipe, work: Path, every: int, limit_s: float
+    name: str, recipe: Recipe, work: Path, *, stop_at: int, every: int, limit_s: float
 ) -> tuple[Idefics3ForConditionalGeneration, Idefics3Processor]:
-    """Trains to the recipe's last step, or the time limit, with a checkpoint and a table every so many steps."""
+    """Trains to step ``stop_at``, or the time limit, with a checkpoint and a table every so many steps."""
     model, processor = new_pair_member(recipe)
     groups = [
         {"params": [p for n, p in model.named_parameters() if _is_eye(n) == eye], "weight_decay": 0.02, "eye": eye}
         for eye in (True, False)
     ]
-    optimizer = torch.optim.AdamW(groups, lr=recipe.peak_lr, betas=(0.9, 0.95), fused=True)
+    optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(0.9, 0.95), fused=True)
     checkpoint, start = work / f"{name}.pt", 0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
@@ -203,20 +205,19 @@ def train(
     tally: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     losses: list[float] = []
     marks: list[float] = []
-    diet = Diet(recipe.hard_percent, recipe.focus_from, recipe.drill_from)
     began = time.monotonic()
-    for step in range(start, recipe.stop_at):
+    for step in range(start, stop_at):
         phase = next(phase for phase in phases_of(recipe) if step < phase.end)
         looking = phase.look
         if step == phase.start:
             optimizer.state.clear()
-        if step == recipe.look_steps:
+        if step == LOOK_STEPS:
             with torch.no_grad():
                 model.lm_head.weight.copy_(0.2 * model.model.text_model.embed_tokens.weight)
         for group in optimizer.param_groups:
-            group["lr"] = phase.learning_rate(step, recipe.warmup) * (phase.eyes_share if group["eye"] else 1.0)
-        num_images = LOOK_IMAGES if looking else recipe.num_images
-        batch = training_batch(processor, diet, recipe.seed, step, num_images)
+            group["lr"] = phase.learning_rate(step) * (phase.eyes_share if group["eye"] else 1.0)
+        num_images = LOOK_IMAGES if looking else IMAGES
+        batch = training_batch(processor, recipe.diet, recipe.seed, step, num_images)
         picture = image_tokens(model, batch.pixels)
         loss, share = cell_loss(model, picture, batch.cells)
         if not looking:
@@ -232,7 +233,7 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         losses.append(loss.item())
         marks.append(share)
-        if (step + 1) % every == 0 or step + 1 == recipe.stop_at:
+        if (step + 1) % every == 0 or step + 1 == stop_at:
             pace = (step + 1 - start) / (time.monotonic() - began)
             print(
                 f"step {step + 1} loss {np.mean(losses):.3f} marks {np.mean(marks):.3f} {pace:.2f} steps/s {_clock()}",
@@ -263,23 +264,32 @@ class Phase:
     eyes_share: float
     fall_share: float
 
-    def learning_rate(self, step: int, warmup: int) -> float:
+    def learning_rate(self, step: int) -> float:
         """Linear warm-up, a plateau, then a linear fall to a fiftieth."""
         done, total = step - self.start, self.end - self.start
         left = min(1.0, (total - done) / (total * self.fall_share)) if self.fall_share else 1.0
-        return self.lr * min(1.0, (done + 1) / warmup) * max(0.02, left)
+        return self.lr * min(1.0, (done + 1) / WARMUP) * max(0.02, left)
 
 
 def phases_of(recipe: Recipe) -> list[Phase]:
-    """Look, a few questions that wake the text tower but disturb the eyes, look again, then questions to the end."""
-    look, again = recipe.look_steps, recipe.look_again_at
-    after = again + recipe.look_again_steps
-    return [
-        Phase(0, look, True, recipe.look_lr, 1.0, 0.3),
-        Phase(look, again, False, recipe.peak_lr, 1.0, 0.0),
-        Phase(again, after, True, recipe.look_lr / 2, 1.0, 1.0),
-        Phase(after, recipe.steps, False, recipe.peak_lr, recipe.eyes_share, recipe.decay_share),
+    """Look, a few questions that wake the text tower but disturb the eyes, look again, then questions.
+
+    The student then revises the few scenes with hard families, and specialises on easy ones until the hard ones fade.
+    """
+    again, diet = recipe.look_again_at, recipe.diet
+    after = again + LOOK_AGAIN_STEPS
+    phases = [
+        Phase(0, LOOK_STEPS, True, LOOK_LEARNING_RATE, 1.0, 0.3),
+        Phase(LOOK_STEPS, again, False, LEARNING_RATE, 1.0, 0.0),
+        Phase(again, after, True, LOOK_LEARNING_RATE / 2, 1.0, 1.0),
+        Phase(after, recipe.ask_until, False, LEARNING_RATE, EYES_SHARE, recipe.fall_share),
     ]
+    if recipe.specialise_until is not None:
+        phases += [
+            Phase(diet.revise_from, diet.specialise_from, False, LEARNING_RATE, EYES_SHARE, 1.0),
+            Phase(diet.specialise_from, recipe.specialise_until, False, recipe.specialise_lr, EYES_SHARE, 1.0),
+        ]
+    return phases
 
 
 def _is_eye(name: str) -> bool:
@@ -325,8 +335,10 @@ def main() -> None:
         print(as_text({args.target: measure(FOLDER / args.target, args.table, SUITES)}))
         return
     recipe = RECIPES[args.target]
-    recipe = replace(recipe, stop_at=args.steps or recipe.stop_at)
-    model, processor = train(args.target, recipe, args.work, args.every, 60 * args.minutes)
+    stop_at = min(args.steps or recipe.steps, recipe.steps)
+    model, processor = train(
+        args.target, recipe, args.work, stop_at=stop_at, every=args.every, limit_s=60 * args.minutes
+    )
     if args.install:
         save(model, processor, FOLDER / args.target)
     print(as_text({args.target: measure(args.work / args.target, 40, DOMAINS)}))

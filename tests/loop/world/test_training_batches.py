@@ -15,8 +15,6 @@ from loop.world.vocabulary import world_words
 from scripts.embedded_pair_batches import Batch, Diet, training_batch, words_of_cells
 from scripts.train_embedded_pair import PATCH, RECIPES, SCALE, phases_of
 
-NEVER = 10**9
-
 
 @pytest.fixture(scope="module")
 def batch_of() -> Callable[[Diet, int], Batch]:
@@ -25,7 +23,7 @@ def batch_of() -> Callable[[Diet, int], Batch]:
 
 
 def test_same_step_same_batch_so_that_a_resumed_run_goes_on(batch_of: Callable[[Diet, int], Batch]) -> None:
-    diet = Diet(100, NEVER, NEVER)
+    diet = Diet(100)
     first, same, other = batch_of(diet, 5), batch_of(diet, 5), batch_of(diet, 6)
     assert first.families == same.families
     assert torch.equal(first.pixels, same.pixels)
@@ -34,7 +32,7 @@ def test_same_step_same_batch_so_that_a_resumed_run_goes_on(batch_of: Callable[[
 
 
 def test_questions_share_the_picture_and_nothing_else(batch_of: Callable[[Diet, int], Batch]) -> None:
-    batch = batch_of(Diet(100, NEVER, NEVER), 0)
+    batch = batch_of(Diet(100), 0)
     num_prefix = int((batch.segments[0] == 0).sum())
     for segments, positions in zip(batch.segments, batch.positions, strict=True):
         for segment in range(1, int(segments.max()) + 1):
@@ -43,12 +41,25 @@ def test_questions_share_the_picture_and_nothing_else(batch_of: Callable[[Diet, 
 
 def test_student_is_asked_hard_families_of_few_scenes_only() -> None:
     recipe = RECIPES["student"]
-    assert 5 <= recipe.hard_percent <= 10
-    diet = Diet(recipe.hard_percent, NEVER, NEVER)
+    assert 5 <= recipe.diet.hard_percent <= 10
+    diet = recipe.diet
     scene = new_scene("train", "bar", np.random.default_rng(0))
-    hard = [any(not FAMILIES[name].easy for name in diet.families(scene, index)) for index in range(1000)]
-    assert sum(hard) / 1000 == recipe.hard_percent / 100
-    assert all(any(FAMILIES[name].easy for name in diet.families(scene, index)) for index in range(100))
+    hard = [any(not FAMILIES[name].easy for name in diet.families(scene, index, 0)) for index in range(1000)]
+    assert sum(hard) / 1000 == diet.hard_percent / 100
+    assert all(any(FAMILIES[name].easy for name in diet.families(scene, index, 0)) for index in range(100))
+
+
+def test_student_revises_the_scenes_with_hard_families_and_then_specialises_on_easy_ones() -> None:
+    diet, rng = RECIPES["student"].diet, np.random.default_rng(0)
+    scene = new_scene("train", "bar", rng)
+
+    def exposed_share(step: int) -> float:
+        return float(np.mean([diet.scene_index(step, rng) % 100 < diet.hard_percent for _ in range(2_000)]))
+
+    assert exposed_share(diet.revise_from - 1) < 0.12
+    assert 0.45 < exposed_share(diet.revise_from) < 0.65
+    assert exposed_share(diet.specialise_from) < 0.12
+    assert all(FAMILIES[name].easy for name in diet.families(scene, 0, diet.specialise_from))
 
 
 def test_every_mark_says_its_words_in_its_own_cell() -> None:
@@ -63,5 +74,5 @@ def test_every_mark_says_its_words_in_its_own_cell() -> None:
 def test_phases_cover_every_step_once(name: str) -> None:
     phases = phases_of(RECIPES[name])
     assert [phase.start for phase in phases] == [0, *(phase.end for phase in phases[:-1])]
-    assert phases[-1].end == RECIPES[name].steps >= RECIPES[name].stop_at
-    assert all(0 < phase.learning_rate(step, 100) <= 2e-3 for phase in phases for step in (phase.start, phase.end - 1))
+    assert phases[-1].end == RECIPES[name].steps
+    assert all(0 < phase.learning_rate(step) <= 3e-3 for phase in phases for step in (phase.start, phase.end - 1))
