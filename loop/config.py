@@ -2,7 +2,9 @@
 
     name, seed, rounds                  the campaign
     [models] [pool] [embedding]         what it works on
-    [sampling] [scoring] [targeting]    where Δ is measured, and where it is aimed
+    [sampling] [answers]                what is drawn, and which answers are the same
+    [scoring] [adaptive]                how Δ is measured
+    [targeting]                         where it is aimed
     [synthesis] [selection] [training]  what is made, chosen and trained
     [evaluation] [promotion]            what is kept, and when to stop
     [tracking]                          what people see
@@ -21,6 +23,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from loop.paths import with_paths
+from policies.answers import AnswerSettings, extract
 from policies.selection import SELECTION
 from policies.targeting import TARGETING
 from store.errors import UsageError
@@ -45,6 +48,17 @@ def _choices(names: Collection[str]) -> Any:
     """Shows the allowed names in the schema, from which the page of keys is made."""
     allowed: list[JsonValue] = [*sorted(names)]
     return Field(json_schema_extra={"enum": allowed})
+
+
+def _extracts(pattern: str) -> str:
+    extract("", pattern)  # ValueError, with the reason, for an expression that does not compile or has no group
+    return pattern
+
+
+def _none_or_two(value: int) -> int:
+    if value < 0 or value == 1:
+        raise ValueError("must be 0 or at least 2: an unbiased distance needs two samples a side")
+    return value
 
 
 class Section(BaseModel):
@@ -103,19 +117,62 @@ class Sampling(Section):
     """A response that reaches this is `truncated`, an answer class of its own."""
     batch: Positive = 32
     """Prompts per batch: commits happen after each."""
-    answer_pattern: str = r"Answer:\s*(.+)"
-    """The last match's first group is the final answer."""
+    answer_pattern: Annotated[str, AfterValidator(_extracts)] = "answer"
+    """`answer` (after `Answer:`), `boxed`, `answer_tag`, `box_tokens`, `last_line`, or an expression with a group.
+
+    Thinking blocks are cut away first. Of an expression, the last match's first group is the final answer.
+    """
+
+
+class Answers(Section):
+    """When two answers are the same; part of a rollout's cache key."""
+
+    percent: Literal["keep", "number", "fraction"] = "keep"
+    """`keep`: 12 % is only 12 percent; `number`: it is 12 too; `fraction`: it is 0.12."""
+    ordered_lists: bool = True
+    """Whether `red, blue` is another answer than `blue, red`."""
+    day_first: bool = False
+    """Whether 5/3/2020 is in March."""
+    formulas: bool = True
+    """Whether LaTeX formulas are parsed, or compared as text."""
+
+    def settings(self) -> AnswerSettings:
+        """As the answer module takes them."""
+        return AnswerSettings(**self.model_dump())
 
 
 class Scoring(Section):
     """How Δ is measured."""
 
+    rule: Literal["fixed", "adaptive"] = "fixed"
+    """`fixed`: `student_samples` of every prompt; `adaptive`: see `[adaptive]`, `student_samples` at most."""
     teacher_samples: Positive = 8
     """Per prompt; drawn once and kept for ever."""
     student_samples: Positive = 8
     """Per prompt and student version."""
     smoothing: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05
     """Share of the student's distribution mixed into the teacher's: Δ = KL(p, (1 - s) q + s p), at most log(1/s)."""
+    false_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05
+    """Of the prompts that are declared to differ, the mean share that may not (Benjamini-Hochberg)."""
+    reporting_samples: Annotated[int, AfterValidator(_none_or_two)] = 4
+    """Per side of each chosen prompt, drawn after the choice, to tell what it is worth; 0 for none, else at least 2."""
+    reported_share: Share = 0.1
+    """Share of the pool, drawn at random, that gets reporting samples too."""
+
+
+class Adaptive(Section):
+    """Where adaptive scoring spends student samples."""
+
+    budget: Annotated[float, Field(gt=0.0)] = 0.2
+    """Share of what `fixed` would spend on the student, reporting samples of both sides included."""
+    unit: Literal["samples", "tokens"] = "samples"
+    """What the budget counts; a prompt's tokens are foreseen from its teacher's responses."""
+    neighbours: Count = 8
+    """Nearest prompts whose Δ says something about a prompt's own."""
+    revisit: Positive = 4
+    """Every prompt is sampled at least once in so many rounds."""
+    tolerance: Annotated[float, Field(ge=0.0)] = 0.002
+    """Stop when more samples are expected to better the choice's Δ by less than this share."""
 
 
 class Targeting(Section):
@@ -244,7 +301,9 @@ class CampaignSettings(Section):
     pool: Pool = Pool()
     embedding: Embedding = Embedding()
     sampling: Sampling = Sampling()
+    answers: Answers = Answers()
     scoring: Scoring = Scoring()
+    adaptive: Adaptive = Adaptive()
     targeting: Targeting = Targeting()
     synthesis: Synthesis = Synthesis()
     selection: Selection = Selection()

@@ -35,6 +35,11 @@ class Group:
     delta: float
     """Mean Δ, in nats."""
     zero_share: float
+    """By the plug-in rule: both empirical distributions are the same."""
+    differing_share: float
+    """By the exact test, Benjamini-Hochberg over the pool."""
+    noise_floor: float
+    """Mean Δ between two halves of the teacher's own samples, where there are two."""
     consistency: float
     """Mean consistency of the teacher, in [0, 1]."""
 
@@ -95,7 +100,8 @@ def summary_lines(report: DeltaReport) -> list[str]:
         f"pool `{report.pool}`: {whole.prompts} prompts, student {report.student.id[:12]},"
         f" {report.samples} samples drawn for it",
         f"Δ mean {number(whole.delta)} nats; quantiles {quantiles}",
-        f"zero-delta {share(whole.zero_share)}; teacher consistency {share(whole.consistency)}",
+        f"zero-delta {share(whole.zero_share)} (plug-in), {share(whole.differing_share)} differ by test;"
+        f" noise floor {number(whole.noise_floor)} nats; teacher consistency {share(whole.consistency)}",
     ]
 
 
@@ -103,11 +109,16 @@ def skills_table(report: DeltaReport) -> Table:
     """A row per skill, largest mean Δ first."""
     table = table_of("by skill")
     table.add_column("skill")
-    for heading in ("prompts", "Δ mean", "zero-delta", "consistency"):
+    for heading in ("prompts", "Δ mean", "zero-delta", "differ", "consistency"):
         table.add_column(heading, justify="right")
     for group in report.skills:
         table.add_row(
-            group.name, str(group.prompts), number(group.delta), share(group.zero_share), share(group.consistency)
+            group.name,
+            str(group.prompts),
+            number(group.delta),
+            share(group.zero_share),
+            share(group.differing_share),
+            share(group.consistency),
         )
     return table
 
@@ -118,5 +129,7 @@ def _group(name: str, scores: Sequence[Score]) -> Group:
         len(scores),
         float(np.mean([score.delta for score in scores])),
         float(np.mean([score.zero_delta for score in scores])),
+        float(np.mean([bool(score.differs) for score in scores])),
+        float(np.mean([score.noise_floor or 0.0 for score in scores])),
         float(np.mean([score.consistency for score in scores])),
     )

@@ -9,12 +9,17 @@ are cut once over all the work and never re-formed. A batch is one transaction: 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from loop.config import Sampling
 from loop.ports import Ports
-from policies.answers import canonical, extract
+from loop.work import Work
+from policies.answers import VERSION, AnswerSettings, canonical, extract, options_in
+from policies.divergence import answer_class
 from store.records import Prompt, Rollout, RolloutStatus, Sample, Version, digest_of
+
+REPORTING = 1_000_000
+"""Index of a prompt's first reporting sample. Selecting samples are below; neither ever counts as the other."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +27,19 @@ class Drawing:
     """How many samples of which version are wanted, and under which name the work is planned."""
 
     version: Version
-    num: int
-    """Samples per prompt."""
+    wanted: Mapping[str, int]
+    """Samples by prompt id."""
     settings: Sampling
+    answers: AnswerSettings
     seed: int
     key: str
+    first: int = 0
+    """Index of each prompt's first sample: 0, or `REPORTING`."""
+
+    @property
+    def sampling(self) -> str:
+        """The key under which the ledger keeps its rollouts."""
+        return sampling_key(self.settings, self.answers)
 
 
 @dataclass(frozen=True)
@@ -38,81 +51,119 @@ class Collected:
     tokens: int
 
 
-def sampling_key(settings: Sampling) -> str:
-    """What of the sampling settings is part of a rollout's identity; the batch size is not."""
+def sampling_key(settings: Sampling, answers: AnswerSettings) -> str:
+    """What is part of a rollout's identity: how it was drawn, and how its answer was read. The batch size is not."""
     return digest_of(
         {
             "temperature": settings.temperature,
             "max_tokens": settings.max_tokens,
             "answer_pattern": settings.answer_pattern,
+            "answers": asdict(answers),
+            "answers_version": VERSION,
         }
     )
 
 
 def collect(drawing: Drawing, prompts: Sequence[Prompt], ports: Ports) -> Collected:
     """The rollouts of `drawing.version` for these prompts; samples that the ledger holds are not drawn again."""
-    ledger, sampling = ports.ledger, sampling_key(drawing.settings)
     by_id = {prompt.id: prompt for prompt in prompts}
-    plan = ledger.find_plan(drawing.key)
+    plan = ports.ledger.find_plan(drawing.key)
     if plan is None:
-        plan = _cut(by_id, ledger.rollouts(drawing.version.id, sampling, list(by_id)), drawing)
-        ledger.add_plan(drawing.key, plan)
+        plan = _cut(drawing, held_rollouts(drawing, ports))
+        ports.ledger.add_plan(drawing.key, plan)
 
-    planned = [(int(first), ids) for first, *ids in plan]
-    held = ledger.rollouts(drawing.version.id, sampling, [id for _, ids in planned for id in ids])
+    planned = [_planned(batch) for batch in plan]
+    held = held_rollouts(drawing, ports)
     label = f"{drawing.version.role} samples"
-    with ports.progress.bar(label, sum(len(ids) * (drawing.num - first) for first, ids in planned)) as advance:
-        for first, ids in planned:
-            if not all(len(held.get(id, ())) >= drawing.num for id in ids):
-                ledger.add_rollouts(_draw(drawing, [by_id[id] for id in ids], first, ports))
-            advance(len(ids) * (drawing.num - first))
+    with ports.progress.bar(label, sum(len(ids) * (stop - start) for start, stop, ids in planned)) as advance:
+        for start, stop, ids in planned:
+            if not all(len(held[id]) >= stop - drawing.first for id in ids):
+                ports.ledger.add_rollouts(_draw(drawing, [by_id[id] for id in ids], start, stop, ports))
+            advance(len(ids) * (stop - start))
 
-    found = ledger.rollouts(drawing.version.id, sampling, list(by_id))
-    rollouts = {id: rows[: drawing.num] for id, rows in found.items()}
-    paid = [row for first, ids in planned for id in ids for row in rollouts[id][first:]]
+    rollouts = held_rollouts(drawing, ports)
+    paid = [row for start, _, ids in planned for id in ids for row in rollouts[id] if row.index >= start]
     return Collected(rollouts, len(paid), sum(row.num_tokens for row in paid))
 
 
-def _cut(
-    prompts: Mapping[str, Prompt], held: Mapping[str, tuple[Rollout, ...]], drawing: Drawing
-) -> tuple[tuple[str, ...], ...]:
-    """Batches of prompts that need samples from the same index on: (first index, prompt id, ...), as text."""
-    missing: dict[int, list[str]] = {}
-    for id in sorted(prompts):
-        first = len(held.get(id, ()))
-        if first < drawing.num:
-            missing.setdefault(first, []).append(id)
+def sample_side(
+    work: Work,
+    version: Version,
+    wanted: Mapping[str, int],
+    prompts: Sequence[Prompt],
+    ports: Ports,
+    *,
+    stage: str,
+    first: int = 0,
+) -> Collected:
+    """Samples of one version, from index `first` on; `stage` names the plan of the work."""
+    return collect(drawing_of(work, version, wanted, key=work.key(stage, version.role), first=first), prompts, ports)
+
+
+def drawing_of(work: Work, version: Version, wanted: Mapping[str, int], *, key: str, first: int = 0) -> Drawing:
+    """A drawing under the settings of this round."""
+    settings = work.settings
+    seed = work.seed("rollouts", version.id)
+    return Drawing(version, wanted, settings.sampling, settings.answers.settings(), seed, key, first)
+
+
+def classes_of(collected: Collected, ids: Sequence[str]) -> list[list[str]]:
+    """The answer classes of each prompt's samples, in order of index."""
+    return [[answer_class(rollout) for rollout in collected.rollouts[id]] for id in ids]
+
+
+def held_rollouts(drawing: Drawing, ports: Ports) -> dict[str, tuple[Rollout, ...]]:
+    """What the ledger holds of what a drawing wants, by prompt id, in order of index."""
+    ids = list(drawing.wanted)
+    rows = ports.ledger.rollouts(drawing.version.id, drawing.sampling, ids)
+    return {
+        id: tuple(row for row in rows.get(id, ()) if 0 <= row.index - drawing.first < drawing.wanted[id]) for id in ids
+    }
+
+
+def _cut(drawing: Drawing, held: Mapping[str, tuple[Rollout, ...]]) -> tuple[tuple[str, ...], ...]:
+    """Batches of prompts that lack the same samples: ("first index:index after the last", prompt id, ...)."""
+    missing: dict[tuple[int, int], list[str]] = {}
+    for id in sorted(drawing.wanted):
+        if len(held[id]) < drawing.wanted[id]:
+            span = (drawing.first + len(held[id]), drawing.first + drawing.wanted[id])
+            missing.setdefault(span, []).append(id)
     size = drawing.settings.batch
     return tuple(
-        (str(first), *ids[start : start + size])
-        for first, ids in sorted(missing.items())
+        (f"{first}:{stop}", *ids[start : start + size])
+        for (first, stop), ids in sorted(missing.items())
         for start in range(0, len(ids), size)
     )
 
 
-def _draw(drawing: Drawing, prompts: Sequence[Prompt], first: int, ports: Ports) -> list[Rollout]:
-    sampler = ports.samplers.open(drawing.version)
-    chunks = sampler.sample(
-        prompts, drawing.num - first, seed=drawing.seed, settings=drawing.settings, first_index=first
-    )
-    return [as_rollout(sample, drawing.version, drawing.settings) for chunk in chunks for sample in chunk]
+def _planned(batch: Sequence[str]) -> tuple[int, int, Sequence[str]]:
+    """First index, index after the last, and prompt ids of a batch that `_cut` made."""
+    start, stop = batch[0].split(":")
+    return int(start), int(stop), batch[1:]
 
 
-def as_rollout(sample: Sample, version: Version, settings: Sampling) -> Rollout:
+def _draw(drawing: Drawing, prompts: Sequence[Prompt], start: int, stop: int, ports: Ports) -> list[Rollout]:
+    sampler, by_id = ports.samplers.open(drawing.version), {prompt.id: prompt for prompt in prompts}
+    chunks = sampler.sample(prompts, stop - start, seed=drawing.seed, settings=drawing.settings, first_index=start)
+    return [as_rollout(sample, by_id[sample.prompt_id], drawing) for chunk in chunks for sample in chunk]
+
+
+def as_rollout(sample: Sample, prompt: Prompt, drawing: Drawing) -> Rollout:
     """A sample with its answer. A truncated response has none: what it might have said is unknown."""
-    answer = None if sample.truncated else extract(sample.text, settings.answer_pattern)
+    answer = None if sample.truncated else extract(sample.text, drawing.settings.answer_pattern)
     status = RolloutStatus.ANSWERED
     if answer is None:
         status = RolloutStatus.TRUNCATED if sample.truncated else RolloutStatus.NO_ANSWER
+    options = options_in(prompt.question) or None
     return Rollout(
         sample.prompt_id,
-        version.id,
-        sampling_key(settings),
+        drawing.version.id,
+        drawing.sampling,
         sample.index,
         sample.seed,
         sample.text,
         status,
         answer,
-        None if answer is None else canonical(answer),
+        None if answer is None else canonical(answer, options=options, settings=drawing.answers),
         sample.num_tokens,
     )

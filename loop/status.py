@@ -78,9 +78,18 @@ def round_line(row: Mapping[str, Any], before: float | None) -> str:
         f" zero-delta {share(row['delta']['zero_share'])};"
         f" yield seed-guided {share(yields['seed_guided'])}, skill-guided {share(yields['skill_guided'])},"
         f" admitted {row['synthesis']['admitted'] or 0} of {row['synthesis']['proposed'] or 0};"
-        f" trained {row['train']['steps'] or 0} steps on {row['train']['prompts'] or 0} prompts;"
+        f" trained {row['train']['steps'] or 0} steps on {row['train']['prompts'] or 0} prompts{_worth(row['trust'])};"
         f" accuracy {share(before)} -> {share(row['eval']['student'].get('mean'))}; {verdict} ({row['seconds']:.0f} s)"
     )
+
+
+def _worth(trust: Mapping[str, Any]) -> str:
+    """The training set's Δ by samples that did not choose it, beside that by those that did."""
+    fresh = trust["training"]
+    if fresh is None:
+        return ""
+    interval = f"{number(fresh['delta'])} [{number(fresh['low'])}, {number(fresh['high'])}]"
+    return f" with Δ {interval} by fresh samples ({number(trust['selection_biased'])} by those that selected)"
 
 
 def accuracy_before(summary: Mapping[str, Any], index: int) -> float | None:

@@ -7,19 +7,23 @@
     {"campaign", "status", "baseline": {"eval": {"student", "teacher"}}, "rounds": [
       {"index", "status", "seconds", "stages": [{"name", "status", "seconds"}],
        "delta": {"mean", "zero_share", "prompts"}, "spent": {"teacher_samples", "student_samples", "train_tokens"},
+       "trust": {"differing_share", "noise_floor", "predicted", "selection_biased", "training", "pool"},
        "synthesis": {"proposed", "admitted", "yield": {"seed_guided", "skill_guided"}},
        "train": {"prompts", "steps"}, "eval": {"student"}, "student_version", "promoted"}]}
 
 Every key is always there. What is not known yet, because its stage has not ended, is null; an evaluation that is not
 known yet is {}. `spent` counts what the finished stages spent. `eval.student` and `student_version` are the round's
-candidate, promoted or not. Round 0, the preparation, is `baseline` and not among the rounds. No float is NaN or
-infinite.
+candidate, promoted or not. `trust.selection_biased` is the
+training set's mean Δ by the samples that selected it; `trust.training` and `trust.pool` (a random part of the pool) are
+Δ by samples that selected nothing: {"prompts", "samples", "delta", "low", "high", "squared_distance"}. Round 0, the
+preparation, is `baseline` and not among the rounds. No float is NaN or infinite.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import cache
 from typing import Any
 
@@ -60,6 +64,9 @@ OUTPUTS: Mapping[str, type] = {
     "close": Report,
 }
 """What each stage of `loop.round` returns, by stage name."""
+
+PAID = Scores | Admitted | TrainingSet | Trained
+"""The outputs of stages that sample or train, with what they `spent`."""
 
 Read = Callable[[StageRow], Any]
 """Gives the output record of a completed stage."""
@@ -132,6 +139,7 @@ def round_json(round: RoundRow, outputs: Mapping[str, Any]) -> dict[str, Any]:
             "zero_share": zero_share(scores.scores) if scores else None,
             "prompts": len(scores.scores) if scores else None,
         },
+        "trust": _trust_json(scores, batch),
         "spent": {
             "teacher_samples": spent.teacher_samples,
             "student_samples": spent.student_samples,
@@ -158,6 +166,19 @@ def _adapter(stage: str) -> TypeAdapter[Any]:
     return TypeAdapter(OUTPUTS[stage])
 
 
+def _trust_json(scores: Scores | None, batch: TrainingSet | None) -> dict[str, Any]:
+    """How far Δ can be trusted: who differs by the test, the teacher's own noise, what was predicted, fresh samples."""
+    rows = scores.scores if scores else ()
+    return {
+        "differing_share": _mean([float(row.differs) for row in rows if row.differs is not None]),
+        "noise_floor": _mean([row.noise_floor for row in rows if row.noise_floor is not None]),
+        "predicted": sum(row.predicted for row in rows) if scores else None,
+        "selection_biased": batch.mean_delta if batch else None,
+        "training": asdict(batch.reported) if batch and batch.reported else None,
+        "pool": asdict(batch.pool) if batch and batch.pool else None,
+    }
+
+
 def _synthesis_json(admitted: Admitted | None) -> dict[str, Any]:
     yields = admitted.yields if admitted else {}
     origins = (Origin.SEED_GUIDED, Origin.SKILL_GUIDED)
@@ -173,7 +194,7 @@ def _accuracies(report: Report | None) -> dict[str, float]:
 
 
 def _spent(outputs: Mapping[str, Any]) -> Spent:
-    return Spent.total(output.spent for output in outputs.values() if isinstance(output, Scores | Admitted | Trained))
+    return Spent.total(output.spent for output in outputs.values() if isinstance(output, PAID))
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -193,7 +214,7 @@ def _numbers(stage: str, output: Any) -> dict[str, float]:
         case Admitted():
             return _admission_numbers(output) | _spent_numbers(output.spent, stage)
         case TrainingSet():
-            return {"select/prompts": len(output.prompts), "select/delta_mean": output.mean_delta}
+            return _choice_numbers(output) | _spent_numbers(output.spent, stage)
         case Trained():
             return _training_numbers(output) | _spent_numbers(output.spent, stage)
         case Report():
@@ -210,6 +231,22 @@ def _numbers(stage: str, output: Any) -> dict[str, float]:
             raise TypeError(f"no numbers are known of {type(output).__name__}")
 
 
+def _choice_numbers(batch: TrainingSet) -> dict[str, float]:
+    numbers: dict[str, float] = {
+        "select/prompts": len(batch.prompts),
+        "select/delta_mean_selection_biased": batch.mean_delta,
+    }
+    for name, reported in (("select", batch.reported), ("delta", batch.pool)):
+        if reported is not None:
+            numbers |= {
+                f"{name}/delta_reported": reported.delta,
+                f"{name}/delta_reported_low": reported.low,
+                f"{name}/delta_reported_high": reported.high,
+                f"{name}/squared_distance_reported": reported.squared_distance,
+            }
+    return numbers
+
+
 def _score_numbers(scores: Sequence[Score]) -> dict[str, float]:
     if not scores:
         return {"delta/prompts": 0}
@@ -223,6 +260,9 @@ def _score_numbers(scores: Sequence[Score]) -> dict[str, float]:
         "delta/q90": float(quantiles[2]),
         "delta/zero_share": float(np.mean([score.zero_delta for score in scores])),
         "delta/interval_width": float(np.mean([score.high - score.low for score in scores])),
+        "delta/differing_share": float(np.mean([bool(score.differs) for score in scores])),
+        "delta/noise_floor": float(np.mean([score.noise_floor or 0.0 for score in scores])),
+        "delta/predicted": sum(score.predicted for score in scores),
         "consistency/mean": float(np.mean([score.consistency for score in scores])),
         "agreement/mean": float(np.mean([score.student_agreement for score in scores])),
     }

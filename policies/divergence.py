@@ -1,10 +1,10 @@
-"""Answer divergence Δ: how differently two models answer a prompt, from a few samples of each.
+"""Answer divergence Δ: how differently two models answer prompts, from a few samples of each.
 
-    rollouts -> answer classes -> aligned counts -> Δ with an interval, zero-delta, consistency -> Score
+    rollouts -> answer classes -> class codes -> tables -> Δ, interval, zero-delta by both rules, noise floor -> Score
 
 Δ is the reverse KL divergence, student first, between the empirical distributions of final answers (arXiv 2605.15532),
-in nats. A response without an answer, or one that was cut off, is an answer class of its own: a student that rambles
-where the teacher answers does differ.
+in nats; `estimators` says what else is known of it. A response without an answer, or one that was cut off, is an answer
+class of its own: a student that rambles where the teacher answers does differ.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.skew import bias_and_error, skew_kl
-from store.records import Rollout, RolloutStatus, Score
+from policies.estimators import estimate, self_disagreement
+from policies.tables import Ints, count_tables
+from policies.zero_delta import benjamini_hochberg
+from store.records import Reported, Rollout, RolloutStatus, Score
 
 UNANSWERED = "\x00"
 """First character of the classes that are no answers: canonical forms hold no control characters."""
@@ -26,7 +28,8 @@ UNANSWERED = "\x00"
 LEVEL = 0.9
 """Level of the interval that a score carries."""
 
-Counts = NDArray[np.int64]
+Classes = Sequence[Sequence[str]]
+"""The answer classes of each prompt's samples, in order of sample index."""
 
 
 def answer_class(rollout: Rollout) -> str:
@@ -34,75 +37,6 @@ def answer_class(rollout: Rollout) -> str:
     if rollout.status is RolloutStatus.ANSWERED and rollout.canonical is not None:
         return rollout.canonical
     return UNANSWERED + rollout.status
-
-
-def answer_counts(student: Sequence[str], teacher: Sequence[str]) -> tuple[Counts, Counts]:
-    """How often each side gave each class, aligned over the sorted union of classes."""
-    tried, taught = Counter(student), Counter(teacher)
-    classes = sorted(tried.keys() | taught.keys())
-    return (
-        np.array([tried[name] for name in classes], dtype=np.int64),
-        np.array([taught[name] for name in classes], dtype=np.int64),
-    )
-
-
-def is_zero_delta(student_counts: Counts, teacher_counts: Counts) -> bool:
-    """Whether both empirical distributions are the same, exactly, for unequal sample counts too."""
-    num_student, num_teacher = int(student_counts.sum()), int(teacher_counts.sum())
-    pairs = zip(student_counts.tolist(), teacher_counts.tolist(), strict=True)
-    return all(tried * num_teacher == taught * num_student for tried, taught in pairs)
-
-
-def reverse_kl(student_counts: Counts, teacher_counts: Counts, *, smoothing: float) -> float:
-    """Δ = KL(p, (1 - s) q + s p) in nats, p the student's and q the teacher's distribution, s the smoothing in (0, 1).
-
-    The plain KL(p, q) is infinite as soon as the student gives one answer that the teacher did not. Mixing a share s
-    of p into q (the skew divergence: Lee 1999) keeps it finite: 0 if and only if p = q, log(1 / s) if they share none.
-    ValueError if one side has no samples.
-    """
-    p, q = _shares(student_counts, "student"), _shares(teacher_counts, "teacher")
-    if is_zero_delta(student_counts, teacher_counts):
-        return 0.0
-    return skew_kl(p, q, smoothing)
-
-
-def interval(
-    student_counts: Counts, teacher_counts: Counts, *, smoothing: float, level: float = LEVEL
-) -> tuple[float, float]:
-    """An approximate two-sided interval for Δ, in closed form; it holds the estimate, and always has a width.
-
-    It is the union of two. First the delta method on both multinomials: estimate ± z · standard error from the first
-    derivatives of Δ by p and q, its lower end moved down by the plug-in bias that the second ones give. That alone is
-    degenerate where all samples of a side agree; hence what they cannot rule out: a share up to
-    1 - ((1 - level) / 2)^(1 / n) of a side's answers may lie where none was seen (the Clopper-Pearson bound for an
-    event that n samples did not show). At the upper end that share goes to an answer that nobody gave, at the lower
-    end to what the other side answers.
-
-    Not calibrated. Simulated at level 0.9 with 8 samples a side, and p, q from a symmetric Dirichlet over six answers,
-    it holds the true Δ in 97 % of cases at concentration 0.1 (peaked, like models that know), 89 % at 0.5 and 70 % at
-    2 (nearly flat): the misses are true values below the lower end, since plug-in Δ is biased upwards where many
-    classes meet few samples. With 16 samples: 96, 89 and 85 %.
-    """
-    p, q = _shares(student_counts, "student"), _shares(teacher_counts, "teacher")
-    num_student, num_teacher = int(student_counts.sum()), int(teacher_counts.sum())
-    delta = reverse_kl(student_counts, teacher_counts, smoothing=smoothing)
-    bias, error = bias_and_error(p, q, num_student, num_teacher, smoothing)
-    margin = NormalDist().inv_cdf((1 + level) / 2) * error
-
-    hidden_p, hidden_q = (1 - ((1 - level) / 2) ** (1 / num) for num in (num_student, num_teacher))
-    p0, q0 = np.append(p, 0.0), np.append(q, 0.0)
-    elsewhere = np.append(np.zeros(len(p)), 1.0)
-    floor = min(
-        skew_kl((1 - hidden_p) * p + hidden_p * q, q, smoothing),
-        skew_kl(p, (1 - hidden_q) * q + hidden_q * p, smoothing),
-    )
-    ceiling = max(
-        skew_kl((1 - hidden_p) * p0 + hidden_p * elsewhere, q0, smoothing),
-        skew_kl(p0, (1 - hidden_q) * q0 + hidden_q * elsewhere, smoothing),
-    )
-    low = max(0.0, min(delta - bias - margin, floor))
-    high = min(math.log(1 / smoothing), max(delta + margin, ceiling))
-    return low, high
 
 
 def majority(classes: Sequence[str]) -> str:
@@ -114,46 +48,120 @@ def majority(classes: Sequence[str]) -> str:
 
 def consistency(classes: Sequence[str]) -> float:
     """Mean agreement of samples with their majority answer, in [0, 1]: the paper's avg@n. No answer never agrees."""
-    return _agreement(classes, majority(classes))
+    return agreement(classes, majority(classes))
 
 
-def score(
-    prompt_id: str,
-    student: str,
-    teacher: str,
-    student_classes: Sequence[str],
-    teacher_classes: Sequence[str],
-    *,
-    smoothing: float,
-) -> Score:
-    """Everything that two versions' answer classes on one prompt say. ValueError if one side has no samples."""
-    counts = answer_counts(student_classes, teacher_classes)
-    delta = reverse_kl(*counts, smoothing=smoothing)
-    low, high = interval(*counts, smoothing=smoothing, level=LEVEL)
-    return Score(
-        prompt_id=prompt_id,
-        student=student,
-        teacher=teacher,
-        delta=delta,
-        low=low,
-        high=high,
-        num_student=len(student_classes),
-        num_teacher=len(teacher_classes),
-        estimator="reverse_kl",
-        settings={"smoothing": smoothing, "level": LEVEL},
-        zero_delta=is_zero_delta(*counts),
-        consistency=consistency(teacher_classes),
-        student_agreement=_agreement(student_classes, majority(teacher_classes)),
-    )
-
-
-def _agreement(classes: Sequence[str], answer: str) -> float:
+def agreement(classes: Sequence[str], answer: str) -> float:
+    """Share of samples that give this answer, in [0, 1]; 0 where it is none."""
     return 0.0 if answer.startswith(UNANSWERED) else sum(name == answer for name in classes) / len(classes)
 
 
-def _shares(counts: Counts, side: str) -> NDArray[np.float64]:
-    total = counts.sum()
-    if total <= 0:
-        raise ValueError(f"the {side} has no samples on this prompt; sample it before scoring")
-    shares: NDArray[np.float64] = counts / total
-    return shares
+def score_all(
+    ids: Sequence[str],
+    versions: tuple[str, str],
+    student: Classes,
+    teacher: Classes,
+    *,
+    smoothing: float,
+    false_share: float,
+) -> tuple[Score, ...]:
+    """The scores of prompts `ids` for the (student, teacher) versions.
+
+    Whether a prompt differs is decided over all of them together: the mean share of false ones among the declared is at
+    most `false_share`. ValueError if one side has no samples on a prompt.
+    """
+    if not ids:
+        return ()
+    codes = class_codes(student, teacher)
+    tables = count_tables(*codes)
+    found = estimate(tables, smoothing=smoothing, level=LEVEL).by_prompt(tables)
+    differs = benjamini_hochberg(found.p_value, false_share)
+    floor, known = self_disagreement(codes[1], smoothing)
+    kl = found.reverse_kl
+    return tuple(
+        Score(
+            id,
+            *versions,
+            delta=float(kl.value[row]),
+            low=float(kl.low[row]),
+            high=float(kl.high[row]),
+            num_student=len(student[row]),
+            num_teacher=len(teacher[row]),
+            estimator="reverse_kl",
+            settings={"smoothing": smoothing, "level": LEVEL, "false_share": false_share},
+            zero_delta=bool(found.plug_in_zero[row]),
+            consistency=consistency(teacher[row]),
+            student_agreement=agreement(student[row], majority(teacher[row])),
+            p_value=float(found.p_value[row]),
+            differs=bool(differs[row]),
+            noise_floor=float(floor[row]) if known[row] else None,
+        )
+        for row, id in enumerate(ids)
+    )
+
+
+def predicted_score(id: str, versions: tuple[str, str], teacher: Sequence[str], delta: float) -> Score:
+    """The score of a prompt that the student was not sampled on; its agreement with the teacher is not known either."""
+    own = consistency(teacher)
+    return Score(
+        id,
+        *versions,
+        delta=delta,
+        low=delta,
+        high=delta,
+        num_student=0,
+        num_teacher=len(teacher),
+        estimator="predicted",
+        settings={},
+        zero_delta=delta == 0.0,
+        consistency=own,
+        student_agreement=own,
+        predicted=True,
+    )
+
+
+def reported(student: Classes, teacher: Classes, *, smoothing: float) -> Reported:
+    """What reporting samples say of a set of prompts: equally many of each side and prompt, at least two.
+
+    The interval is the normal one of a mean over prompts, at `LEVEL`: it tells how far another set drawn alike, with
+    other samples, may be. ValueError without prompts.
+    """
+    tables = count_tables(*class_codes(student, teacher))
+    found = estimate(tables, smoothing=smoothing, level=LEVEL).by_prompt(tables)
+    values = found.reverse_kl.value
+    margin = NormalDist().inv_cdf((1 + LEVEL) / 2) * float(values.std(ddof=min(1, len(values) - 1)))
+    margin /= math.sqrt(len(values))
+    mean = float(values.mean())
+    return Reported(
+        prompts=len(values),
+        samples=len(student[0]),
+        delta=mean,
+        low=max(0.0, mean - margin),
+        high=mean + margin,
+        squared_distance=float(found.squared_distance.value.mean()),
+    )
+
+
+def class_codes(student: Classes, teacher: Classes) -> tuple[Ints, Ints]:
+    """Classes as numbers [prompts, n] and [prompts, m], equal within a prompt where classes are; -1 for no sample."""
+    sides = [np.full((len(rows), max(map(len, rows), default=0)), -1, dtype=np.int64) for rows in (student, teacher)]
+    for row, both in enumerate(zip(student, teacher, strict=True)):
+        numbers: dict[str, int] = {}
+        for side, own in zip(sides, both, strict=True):
+            side[row, : len(own)] = [numbers.setdefault(name, len(numbers)) for name in own]
+    return sides[0], sides[1]
+
+
+def aligned_counts(student: Classes, teacher: Classes) -> tuple[Ints, Ints]:
+    """How often each side gave each class of a prompt, [prompts, k] twice; the teacher's commonest class first."""
+    rows = []
+    for tried, taught in zip(student, teacher, strict=True):
+        names = [name for name, _ in Counter(taught).most_common()]
+        names += [name for name in dict.fromkeys(tried) if name not in set(names)]
+        rows.append((names, Counter(tried), Counter(taught)))
+    width = max((len(names) for names, _, _ in rows), default=0)
+    sides: list[NDArray[np.int64]] = [np.zeros((len(rows), width), dtype=np.int64) for _ in range(2)]
+    for row, (names, *counts) in enumerate(rows):
+        for side, own in zip(sides, counts, strict=True):
+            side[row, : len(names)] = [own[name] for name in names]
+    return sides[0], sides[1]

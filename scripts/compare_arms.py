@@ -29,8 +29,9 @@ from loop.evaluation import evaluate
 from loop.ports import Ports
 from loop.progress import LineProgress
 from loop.stages import recorded
+from loop.summary import PAID
 from loop.work import Work
-from store.records import Admitted, Report, Scores, Spent, Trained
+from store.records import Admitted, Report, Scores, Spent, Trained, TrainingSet
 
 LEVEL = 0.9
 RESAMPLES = 4000
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--campaign", type=Path, default=Path("scripts/campaigns/embedded.toml"))
+    parser.add_argument("--campaign", type=Path, default=Path("scripts/campaigns/arms.toml"))
     parser.add_argument("--home", type=Path, default=Path("mlruns/arms"))
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
@@ -88,7 +89,9 @@ def _uniform(base: CampaignSettings, spent: Sequence[Spent], budgets: Sequence[i
     steps = max(1, round(SLACK * budget / per_step))
     return base.model_copy(
         update={
-            "scoring": base.scoring.model_copy(update={"teacher_samples": 1, "student_samples": 1}),
+            "scoring": base.scoring.model_copy(
+                update={"rule": "fixed", "teacher_samples": 1, "student_samples": 1, "reporting_samples": 0}
+            ),
             "synthesis": base.synthesis.model_copy(update={"seed_guided": 0, "skill_guided": 0}),
             "selection": base.selection.model_copy(update={"rule": "uniform", "prompts": base.pool.size}),
             "training": base.training.model_copy(update={"steps": steps, "token_budget": budget}),
@@ -119,9 +122,9 @@ def _run(settings: CampaignSettings, arm: str, home: Path) -> Outcome:
 def _spent(ports: Ports, campaign: str, index: int) -> Spent:
     parts = [
         recorded(ports.ledger, ports.blobs, campaign, index, name, kind)
-        for name, kind in (("score", Scores), ("synthesize", Admitted), ("distill", Trained))
+        for name, kind in (("score", Scores), ("synthesize", Admitted), ("select", TrainingSet), ("distill", Trained))
     ]
-    return Spent.total(part.spent for part in parts if isinstance(part, Scores | Admitted | Trained))
+    return Spent.total(part.spent for part in parts if isinstance(part, PAID))
 
 
 def _all(spent: Spent) -> int:

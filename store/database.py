@@ -10,6 +10,7 @@ transactions, never the consistency of the file).
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -96,19 +97,29 @@ def _configure_sqlite(engine: Any, busy_timeout_s: float) -> None:
     @event.listens_for(engine, "connect")
     def configure(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # sqlite3 must not begin transactions of its own: `begin` below does
-        for pragma in (
-            f"busy_timeout={int(busy_timeout_s * 1000)}",  # first: switching to WAL may have to wait as well
-            "journal_mode=WAL",
-            "synchronous=NORMAL",
-            "foreign_keys=ON",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
+        connection.execute(f"PRAGMA busy_timeout={int(busy_timeout_s * 1000)}")
+        _switch_to_wal(connection, busy_timeout_s)
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA foreign_keys=ON")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         # A writer takes its lock at once: one that first reads and then writes would fail instead of waiting.
         writes = connection.get_execution_options().get("deltaloop_writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _switch_to_wal(connection: Any, patience_s: float) -> None:
+    """SQLite does not wait where two switch a new file at once: one is told at once that it is locked."""
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
 
 
 def now() -> str:

@@ -200,6 +200,18 @@ class Score:
     """Mean agreement of the teacher's samples with its majority answer, in [0, 1]."""
     student_agreement: float
     """Share of the student's samples that give the teacher's majority answer, in [0, 1]."""
+    p_value: float | None = None
+    """Of the exact permutation test of equal distributions; None where it was not made."""
+    differs: bool | None = None
+    """Whether that test, after Benjamini-Hochberg over the scores of its stage, says that the two differ."""
+    noise_floor: float | None = None
+    """Δ between two halves of the teacher's own samples; None where there are no two."""
+    predicted: bool = False
+    """No sample of this student stands behind it: other prompts and the last round say so."""
+    spread: float | None = None
+    """Posterior standard deviation of Δ, where `delta` is a posterior mean."""
+    zero_probability: float | None = None
+    """Posterior probability that both answer alike, where `delta` is a posterior mean."""
 
 
 @dataclass(frozen=True)
@@ -309,6 +321,22 @@ class Admitted:
 
 
 @dataclass(frozen=True)
+class Reported:
+    """Δ of a set of prompts by samples that had no part in choosing them: free of the winner's curse."""
+
+    prompts: int
+    samples: int
+    """Per prompt and side."""
+    delta: float
+    """Mean plug-in reverse KL, in nats; few samples bias it upwards."""
+    low: float
+    high: float
+    """Interval of that mean over prompts."""
+    squared_distance: float
+    """Mean unbiased Σ(p - q)², in [-1, 2]."""
+
+
+@dataclass(frozen=True)
 class TrainingSet:
     """Output of the select stage: what the student trains on, best first."""
 
@@ -316,6 +344,12 @@ class TrainingSet:
     weights: tuple[float, ...]
     digest: str
     mean_delta: float
+    """By the samples that selected, hence too high."""
+    reported: Reported | None = None
+    """The training set by fresh samples; None where none are drawn."""
+    pool: Reported | None = None
+    """A random part of the pool by fresh samples."""
+    spent: Spent = field(default_factory=Spent)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from store.records import Aims, Candidate, Posterior, Prompt, Region, Score
 from store.tables import CandidateRow, PromptRow, RegionRow, RoundTableRow, ScoreRow, VersionRow
 
 SCORE: Any = columns(ScoreRow, Score)
+NUMBERS = ("delta", "low", "high", "consistency", "student_agreement", "p_value", "noise_floor", "spread")
 POSTERIOR: Any = [RegionRow.posterior_mean, RegionRow.posterior_variance, RegionRow.posterior_num]
 REGION: Any = [RegionRow.index, RegionRow.size, *POSTERIOR, RegionRow.skills, RegionRow.budget, RegionRow.seeds]
 CONTENT = ("question", "images", "origin", "parent", "attributes")
@@ -30,8 +31,8 @@ class Scores:
     def add_scores(self, campaign: str, round: int, scores: Sequence[Score]) -> None:
         """Record scores; a later attempt's replaces an earlier one's. Missing (a KeyError) names what is absent."""
         for score in scores:
-            for name in ("delta", "low", "high", "consistency", "student_agreement"):
-                _require_finite(f"{name} of prompt {score.prompt_id}", getattr(score, name))
+            for name in NUMBERS:
+                _require_finite(f"{name} of prompt {score.prompt_id}", getattr(score, name) or 0.0)
         with self._database.writing() as connection:
             _require_round(connection, campaign, round)
             require(connection, col(PromptRow.id), (score.prompt_id for score in scores), "prompt")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, LargeBinary, MetaData, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, LargeBinary, MetaData, UniqueConstraint, false
 from sqlmodel import Field, SQLModel
 
 from store.columns import AnyText, Json, Named
@@ -127,6 +127,12 @@ class ScoreRow(Row, table=True):
     zero_delta: bool
     consistency: float
     student_agreement: float
+    p_value: float | None
+    differs: bool | None
+    noise_floor: float | None
+    predicted: bool = Field(sa_column_kwargs={"server_default": false()})
+    spread: float | None
+    zero_probability: float | None
 
 
 class RegionRow(Row, table=True):

@@ -19,6 +19,7 @@ from store.records import (
     Posterior,
     Region,
     Report,
+    Reported,
     Role,
     RoundRow,
     Score,
@@ -57,6 +58,9 @@ def score(prompt: str, delta: float, consistency: float = 1.0) -> Score:
         zero_delta=delta == 0,
         consistency=consistency,
         student_agreement=0.5,
+        p_value=0.01 if delta else 1.0,
+        differs=delta > 0,
+        noise_floor=0.25,
     )
 
 
@@ -102,7 +106,14 @@ def outputs(round: int) -> dict[str, Any]:
             {"seed_guided": StageYield(10, 8, 2, 1), "skill_guided": StageYield(10, 5, 4, 1)},
             Spent(8, 8, 80, 70),
         ),
-        "select": TrainingSet(("p3", "p4", "p2"), (1.0, 1.0, 1.0), digest_of("batch"), 1.5),
+        "select": TrainingSet(
+            ("p3", "p4", "p2"),
+            (1.0, 1.0, 1.0),
+            digest_of("batch"),
+            mean_delta=1.5,
+            reported=Reported(3, 4, 1.25, 1.0, 1.5, 0.75),
+            spent=Spent(12, 12, 120, 110),
+        ),
         "distill": Trained(candidate, 2, 3, history, Spent(train_tokens=500)),
         "evaluate": report(candidate.id, [1, 1], [0.5, 0], [1, 0]),
         "judge": Verdict(True, candidate, 0.375, 0.1, 0.6, False, "better"),

@@ -11,42 +11,14 @@ from loop.campaign import is_finished, run_campaign
 from loop.stages import StageLog, recorded
 from store.errors import DeltaloopError, StageChanged, StageFailed, UsageError
 from store.records import Admitted, Fate, Filled, Origin, Scores, Status, Trained, Verdict
-from store.verify import verify
 from tests.fakes import fake_ports, fake_settings, knowledge_of
+from tests.loop.fake_runs import Interrupter, run
 
 STAGES = ["score", "target", "synthesize", "select", "distill", "evaluate", "judge"]
 
 
 def same(work: Filled) -> Filled:
     return work
-
-
-class Interrupter:
-    """Raises KeyboardInterrupt at one operation, once."""
-
-    def __init__(self, at: int | None = None, error: BaseException | None = None) -> None:
-        self.at = at
-        self.error = error or KeyboardInterrupt()
-        self.count = 0
-        self.names: list[str] = []
-
-    def __call__(self, name: str) -> None:
-        self.names.append(name)
-        self.count += 1
-        if self.count - 1 == self.at:
-            raise self.error
-
-
-def run(home: Path, beat: Interrupter, **changes: object) -> str:
-    """Run the fake campaign in a home; returns the fingerprint of its facts."""
-    ports, student, teacher = fake_ports(home, beat)
-    try:
-        run_campaign(fake_settings(**changes), ports, student, teacher)
-        checked = verify(ports.ledger, ports.blobs, ports.checkpoints)
-        assert not checked.problems
-        return checked.fingerprint
-    finally:
-        ports.ledger.close()
 
 
 @pytest.fixture(scope="module")
@@ -186,11 +158,12 @@ def test_an_exhausted_pool_is_a_normal_end_that_gives_its_reason(tmp_path: Path)
 
 def test_nothing_to_train_on_keeps_the_student_and_ends(tmp_path: Path) -> None:
     ports, student, teacher = fake_ports(tmp_path)
-    settings = fake_settings(selection={"prompts": 4, "min_consistency": 1.0}, scoring={"teacher_samples": 64})
+    settings = fake_settings(selection={"prompts": 4, "min_consistency": 1.0}, scoring={"teacher_samples": 400})
     kept = run_campaign(settings, ports, student, teacher)
     trained = recorded(ports.ledger, ports.blobs, "fake", 1, "distill", Trained)
-    if trained is not None and trained.prompts == 0:
-        assert kept == student
+    assert trained is not None
+    assert trained.prompts == 0
+    assert kept == student
 
 
 def test_a_finished_stage_refuses_other_inputs(tmp_path: Path) -> None:

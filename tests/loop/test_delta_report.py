@@ -18,6 +18,7 @@ def test_a_report_sums_up_by_skill() -> None:
     rows = [score(prompt.id, delta, 0.5) for prompt, delta in zip(prompts, (0.0, 1.0, 2.0, 0.0), strict=True)]
     made = report("pool", STUDENT, prompts, rows, samples=7)
     assert (made.whole.prompts, made.whole.delta, made.whole.zero_share, made.whole.consistency) == (4, 0.75, 0.5, 0.5)
+    assert (made.whole.differing_share, made.whole.noise_floor) == (0.5, 0.25)
     assert made.quantiles[2] == 0.5
     assert [(group.name, group.delta, group.prompts) for group in made.skills] == [
         ("count", 2.0, 1),

@@ -25,7 +25,7 @@ from loop.metrics import METRICS, anls, exact_match, relaxed_accuracy
         ("12", ["12%"], 0.0),
         ("The Red one", ["red one"], 1.0),
         ("blue", ["red"], 0.0),
-        ("12", ["twelve"], 0.0),
+        ("12", ["twelve"], 1.0),
         ("nan", ["5"], 0.0),
         ("inf", ["5"], 0.0),
         ("5", ["red", "5.1"], 1.0),

@@ -41,6 +41,9 @@ def test_score_numbers_by_hand():
             "delta/q90": 1.7,
             "delta/zero_share": 0.5,
             "delta/interval_width": (0.3 + 0.3 + 0.4 + 0.4) / 4,
+            "delta/differing_share": 0.5,
+            "delta/noise_floor": 0.25,
+            "delta/predicted": 0,
             "consistency/mean": 0.625,
             "agreement/mean": 0.5,
             "samples/teacher/score": 32,
@@ -80,9 +83,9 @@ def test_training_shows_where_the_loss_began_and_ended():
 
 def test_the_totals_of_a_round_add_its_stages():
     totals = totals_of(outputs(1))
-    assert totals["samples/teacher"] == 40
-    assert totals["samples/student"] == 24
-    assert totals["tokens/teacher"] == 400
+    assert totals["samples/teacher"] == 52
+    assert totals["samples/student"] == 36
+    assert totals["tokens/teacher"] == 520
     assert totals["tokens/train"] == 500
 
 
@@ -121,7 +124,22 @@ def test_the_json_of_a_finished_campaign_is_exactly_the_documented_one():
                 "seconds": 14.0,
                 "stages": [{"name": name, "status": "completed", "seconds": 2.0} for name in outputs(1)],
                 "delta": {"mean": 0.75, "zero_share": 0.5, "prompts": 4},
-                "spent": {"teacher_samples": 40, "student_samples": 24, "train_tokens": 500},
+                "trust": {
+                    "differing_share": 0.5,
+                    "noise_floor": 0.25,
+                    "predicted": 0,
+                    "selection_biased": 1.5,
+                    "training": {
+                        "prompts": 3,
+                        "samples": 4,
+                        "delta": 1.25,
+                        "low": 1.0,
+                        "high": 1.5,
+                        "squared_distance": 0.75,
+                    },
+                    "pool": None,
+                },
+                "spent": {"teacher_samples": 52, "student_samples": 36, "train_tokens": 500},
                 "synthesis": {"proposed": 20, "admitted": 2, "yield": {"seed_guided": 0.25, "skill_guided": 0.8}},
                 "train": {"prompts": 3, "steps": 2},
                 "eval": {"student": {"chart": 1.0, "document": 0.25, "unseen": 0.5, "mean": 0.625}},
@@ -141,7 +159,8 @@ def test_the_json_has_the_same_keys_from_the_first_second_on():
     whole = campaign_json(complete.campaign, complete.rounds("example"), reader(complete))
     shown = campaign_json(begun.campaign, begun.rounds("example"), reader(begun))
     assert shown["baseline"] == {"eval": {"student": {}, "teacher": {}}}
-    assert _keys(shown["rounds"][0]) == _keys({**whole["rounds"][0], "stages": [], "eval": {"student": {}}})
+    unknown = {"stages": [], "eval": {"student": {}}, "trust": {**whole["rounds"][0]["trust"], "training": None}}
+    assert _keys(shown["rounds"][0]) == _keys({**whole["rounds"][0], **unknown})
     assert shown["rounds"][0]["delta"] == {"mean": None, "zero_share": None, "prompts": None}
     assert shown["rounds"][0]["spent"] == {"teacher_samples": 0, "student_samples": 0, "train_tokens": 0}
     assert shown["rounds"][0]["promoted"] is None

@@ -14,17 +14,19 @@ from numpy.typing import NDArray
 from policies.answers import canonical
 from policies.divergence import (
     UNANSWERED,
+    aligned_counts,
     answer_class,
-    answer_counts,
+    class_codes,
     consistency,
-    interval,
-    is_zero_delta,
     majority,
-    reverse_kl,
-    score,
+    predicted_score,
+    reported,
+    score_all,
 )
-from policies.skew import skew_kl
-from store.records import Rollout, RolloutStatus
+from policies.estimators import estimate, plug_in
+from policies.tables import tables_of_counts
+from policies.zero_delta import plug_in_zero
+from store.records import Rollout, RolloutStatus, Score
 
 Pair = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -34,6 +36,19 @@ PAIRS = st.integers(1, 5).flatmap(
     lambda k: st.tuples(*[st.lists(st.integers(0, 9), min_size=k, max_size=k).filter(any).map(np.array)] * 2)
 )
 CLASSES = st.lists(st.sampled_from(["1", "2", "3", UNANSWERED + "no_answer"]), min_size=1, max_size=9)
+
+
+def reverse_kl(student: NDArray[np.int64], teacher: NDArray[np.int64], *, smoothing: float) -> float:
+    return float(plug_in(tables_of_counts(student[None], teacher[None]), smoothing)[0, 0])
+
+
+def is_zero_delta(student: NDArray[np.int64], teacher: NDArray[np.int64]) -> bool:
+    return bool(plug_in_zero(tables_of_counts(student[None], teacher[None]))[0])
+
+
+def score(student: list[str], teacher: list[str]) -> Score:
+    (row,) = score_all(["p"], ("s1", "t1"), [student], [teacher], smoothing=0.05, false_share=0.05)
+    return row
 
 
 @given(PAIRS, SMOOTHINGS)
@@ -94,42 +109,18 @@ def test_zero_delta_ends_with_one_more_sample_of_one_answer(pair: Pair) -> None:
     assert not is_zero_delta(more, counts)
 
 
-@given(PAIRS, SMOOTHINGS, st.sampled_from([0.5, 0.9, 0.99]))
-def test_interval_has_a_width_and_holds_the_estimate(pair: Pair, smoothing: float, level: float) -> None:
-    low, high = interval(*pair, smoothing=smoothing, level=level)
-    assert 0 <= low <= reverse_kl(*pair, smoothing=smoothing) <= high <= math.log(1 / smoothing)
-    assert high > low
-
-
-@given(PAIRS, SMOOTHINGS)
-def test_interval_grows_with_the_level_and_shrinks_with_the_samples(pair: Pair, smoothing: float) -> None:
-    low, high = interval(*pair, smoothing=smoothing, level=0.8)
-    wider_low, wider_high = interval(*pair, smoothing=smoothing, level=0.95)
-    assert wider_low <= low
-    assert high <= wider_high
-    many = interval(pair[0] * 100, pair[1] * 100, smoothing=smoothing, level=0.8)
-    assert many[1] - many[0] < high - low
-
-
-@pytest.mark.parametrize(("concentration", "at_least"), [(0.1, 0.9), (0.5, 0.8)])
-def test_interval_covers_as_its_docstring_says(concentration: float, at_least: float) -> None:
-    rng = np.random.default_rng(0)
-    held = 0
-    for _ in range(400):
-        p = rng.dirichlet([concentration] * 6)
-        q = p if rng.random() < 0.3 else rng.dirichlet([concentration] * 6)
-        low, high = interval(rng.multinomial(8, p), rng.multinomial(8, q), smoothing=0.05, level=0.9)
-        held += low - 1e-12 <= skew_kl(p, q, 0.05) <= high + 1e-12
-    assert held / 400 >= at_least
-
-
-@given(CLASSES, CLASSES)
-def test_answer_counts_are_aligned(student: list[str], teacher: list[str]) -> None:
-    tried, taught = answer_counts(student, teacher)
-    names = sorted({*student, *teacher})
-    assert tried.tolist() == [student.count(name) for name in names]
-    assert taught.tolist() == [teacher.count(name) for name in names]
-    assert tried.dtype == taught.dtype == np.int64
+@given(st.lists(st.tuples(CLASSES, CLASSES), min_size=1, max_size=4))
+def test_codes_and_counts_say_what_the_classes_say(pairs: list[tuple[list[str], list[str]]]) -> None:
+    student, teacher = [list(side) for side in zip(*pairs, strict=True)]
+    codes, counts = class_codes(student, teacher), aligned_counts(student, teacher)
+    for row, both in enumerate(pairs):
+        names = both[0] + both[1]
+        own = [int(code) for side in codes for code in side[row] if code >= 0]
+        assert [own[i] == own[j] for i in range(len(own)) for j in range(i)] == [
+            names[i] == names[j] for i in range(len(names)) for j in range(i)
+        ]
+        seen = [(int(x), int(y)) for x, y in zip(counts[0][row], counts[1][row], strict=True) if x or y]
+        assert sorted(seen) == sorted((both[0].count(name), both[1].count(name)) for name in set(names))
 
 
 @given(CLASSES, st.randoms(use_true_random=False))
@@ -167,22 +158,62 @@ def test_answer_class_of_no_answer_is_one_that_no_answer_can_have(status: Rollou
 
 
 def test_score_assembles_everything() -> None:
-    row = score("p", "s1", "t1", ["3", "3", "4", "5"], ["3"] * 6 + ["4"] * 2, smoothing=0.05)
+    row = score(["3", "3", "4", "5"], ["3"] * 6 + ["4"] * 2)
     counts = np.array([2, 1, 1]), np.array([6, 2, 0])
     assert (row.prompt_id, row.student, row.teacher) == ("p", "s1", "t1")
     assert row.delta == reverse_kl(*counts, smoothing=0.05)
-    assert (row.low, row.high) == interval(*counts, smoothing=0.05, level=0.9)
+    found = estimate(tables_of_counts(counts[0][None], counts[1][None]), smoothing=0.05, level=0.9)
+    assert (row.low, row.high) == (found.reverse_kl.low[0], found.reverse_kl.high[0])
+    assert row.p_value == found.p_value[0]
+    assert 0 <= row.low < row.high <= math.log(20)
     assert (row.num_student, row.num_teacher) == (4, 8)
-    assert (row.estimator, dict(row.settings)) == ("reverse_kl", {"smoothing": 0.05, "level": 0.9})
+    assert (row.estimator, row.settings["smoothing"]) == ("reverse_kl", 0.05)
     assert (row.zero_delta, row.consistency, row.student_agreement) == (False, 0.75, 0.5)
+    assert (row.differs, row.predicted) == (False, False)
+    assert row.noise_floor == reverse_kl(np.array([4, 0]), np.array([2, 2]), smoothing=0.05)
+
+
+def test_who_differs_is_decided_over_the_pool() -> None:
+    alike, apart = (["1"] * 8, ["1"] * 8), (["1"] * 8, ["2"] * 8)
+    alone = score_all(["p"], ("s", "t"), [apart[0]], [apart[1]], smoothing=0.05, false_share=0.001)
+    assert alone[0].differs
+    pairs = [apart, *[alike] * 99]
+    rows = score_all(
+        [str(n) for n in range(100)],
+        ("s", "t"),
+        [pair[0] for pair in pairs],
+        [pair[1] for pair in pairs],
+        smoothing=0.05,
+        false_share=0.001,
+    )
+    assert not any(row.differs for row in rows)
 
 
 def test_score_of_two_silent_models_is_zero_delta_and_inconsistent() -> None:
     silent = [UNANSWERED + "truncated"] * 4
-    row = score("p", "s1", "t1", silent, silent, smoothing=0.05)
+    row = score(silent, silent)
     assert (row.zero_delta, row.delta, row.consistency, row.student_agreement) == (True, 0.0, 0.0, 0.0)
 
 
 def test_score_tells_silence_from_truncation() -> None:
-    row = score("p", "s1", "t1", [UNANSWERED + "truncated"], [UNANSWERED + "no_answer"], smoothing=0.05)
-    assert not row.zero_delta
+    assert not score([UNANSWERED + "truncated"], [UNANSWERED + "no_answer"]).zero_delta
+
+
+def test_no_prompts_have_no_scores_and_one_sample_a_side_is_enough() -> None:
+    assert score_all([], ("s", "t"), [], [], smoothing=0.05, false_share=0.05) == ()
+    assert score(["1"], ["2"]).noise_floor is None
+
+
+def test_a_predicted_score_says_so() -> None:
+    row = predicted_score("p", ("s", "t"), ["1", "1", "2"], 0.7)
+    assert (row.predicted, row.num_student, row.num_teacher, row.delta) == (True, 0, 3, 0.7)
+    assert row.p_value is row.differs is None
+
+
+def test_reported_is_a_mean_over_prompts_with_its_interval() -> None:
+    found = reported([["1", "1"], ["1", "2"], ["3", "3"]], [["1", "1"], ["1", "1"], ["4", "4"]], smoothing=0.05)
+    values = [0.0, reverse_kl(np.array([1, 1]), np.array([2, 0]), smoothing=0.05), math.log(20)]
+    assert (found.prompts, found.samples) == (3, 2)
+    assert found.delta == pytest.approx(np.mean(values))
+    assert 0 <= found.low < found.delta < found.high
+    assert found.squared_distance == pytest.approx((0 + 0 + 2) / 3)

@@ -11,7 +11,7 @@ import pytest
 from loop.config import CampaignSettings, Section, load_settings
 
 FOLDER = Path(__file__).parents[2] / "scripts" / "campaigns"
-NAMES = ("embedded", "paper", "smoke")
+NAMES = ("arms", "embedded", "paper", "smoke")
 LEFT_OUT = {"training.token_budget"}
 """Keys whose default cannot be written in TOML."""
 

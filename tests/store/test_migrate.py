@@ -16,7 +16,10 @@ import store.migrate
 from store.errors import LedgerUnusable
 from store.ledger import Ledger
 from store.tables import Row
-from tests.store.facts import PROMPTS
+from tests.store.facts import PROMPTS, TEACHER
+
+ASSETS = Path(__file__).parents[1] / "assets" / "ledgers"
+"""A ledger as each schema version left it, as SQL."""
 
 
 def test_the_migrated_schema_is_that_of_the_tables(tmp_path: Path) -> None:
@@ -48,6 +51,24 @@ def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
         ledger.add_prompts(PROMPTS, pool="p")
     with Ledger(tmp_path / "ledger.db") as ledger:
         assert ledger.pool("p") == PROMPTS
+
+
+def test_a_ledger_of_the_first_version_is_upgraded_with_all_its_facts(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "ledger.db") as connection:
+        connection.executescript((ASSETS / "0001.sql").read_text())
+        before = connection.execute("SELECT prompt_id, delta, low, high FROM scores ORDER BY prompt_id").fetchall()
+        counts = {
+            name: _count(connection, name) for name in ("prompts", "rollouts", "candidates", "versions", "stages")
+        }
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        after = ledger.scores("demo", 1)
+        prompt = ledger.pool("pool")[0]
+        assert len(ledger.rollouts(TEACHER.id, "hot", [prompt.id])[prompt.id]) == 2
+    assert [(row.prompt_id, row.delta, row.low, row.high) for row in after] == before
+    assert {(row.p_value, row.differs, row.noise_floor, row.predicted) for row in after} == {(None, None, None, False)}
+    with sqlite3.connect(tmp_path / "ledger.db") as connection:
+        assert {name: _count(connection, name) for name in counts} == counts
+        assert min(counts.values()) > 0
 
 
 def test_a_newer_ledger_is_refused_with_the_remedy(tmp_path: Path) -> None:
@@ -108,3 +129,8 @@ def test_every_revision_has_one_successor_and_a_number(tmp_path: Path) -> None:
     steps = list(ScriptDirectory.from_config(config).walk_revisions())[::-1]
     assert [step.revision for step in steps] == [f"{number + 1:04}" for number in range(len(steps))]
     assert [step.down_revision for step in steps] == [None, *(step.revision for step in steps[:-1])]
+
+
+def _count(connection: sqlite3.Connection, table: str) -> int:
+    (num,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    return int(num)
