@@ -141,7 +141,7 @@ def test_rounds_are_points_of_curves_on_the_campaign(done: View):
     assert done.curve(parent, "accuracy/student/mean") == [(0, 0.25), (1, 0.625), (2, 0.625)]
     assert done.curve(parent, "accuracy/teacher/mean") == [(0, 0.875), (1, 0.875), (2, 0.875)]
     assert done.curve(parent, "yield/skill_guided") == [(1, 0.8), (2, 0.8)]
-    assert done.curve(parent, "samples/teacher") == [(0, 0), (1, 40), (2, 40)]
+    assert done.curve(parent, "samples/teacher") == [(0, 0), (1, 52), (2, 52)]
     assert done.curve(children[2], "delta/zero_share") == [(2, 0.5)]
     assert done.curve(children[1], "seconds/round") == [(1, 14.0)]
     assert set(done.all_points("done").values()) == {1}
