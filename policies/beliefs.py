@@ -1,13 +1,14 @@
 """What is believed of each prompt's Δ: a posterior whose prior the pool itself, the last round and neighbours give.
 
-    Evidence -> likelihood per bin of Δ -> pool prior (EM) -> predicted Δ -> prior per stratum (EM) -> Belief
+    Evidence -> likelihood per bin of Δ -> prior from the last round -> predicted Δ -> tilt per stratum -> Belief
 
-Empirical Bayes (Efron 2010), with covariates (Ignatiadis & Wager 2019): a prompt's prior is a histogram over bins of
-Δ, the first of them p = q. First one for the pool, by maximum likelihood. Then a least-squares line predicts Δ from the
-last round's Δ, the neighbours' Δ of this and the last round, and the teacher's agreement; prompts are sorted by that
-into strata, each with its own histogram. Nothing is assumed about how fast a student moves, or how much neighbours
-tell: if last round's Δ is useless, all strata look alike. A prompt without samples has its stratum's histogram: its Δ
-is predicted.
+Empirical Bayes (Efron 2010): a prompt's prior is a histogram over bins of Δ, the first of them p = q, and all that it
+is made of comes of the pool by maximum likelihood (EM). Without a last round it is the pool's histogram. With one, it
+is the last belief moved by a matrix of transitions between bins: a filtered hidden Markov chain, whose matrix says how
+the student moves. Then (Ignatiadis & Wager 2019) a least-squares line predicts Δ from the prior, the neighbours and the
+teacher's agreement; prompts are sorted by that into strata, and a stratum's bins are weighed up or down by what its
+samples say. If neighbours or the last round tell nothing, then nothing moves. A prompt without samples has its prior:
+its Δ is predicted.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ STRATA = 16
 STRATUM = 100
 
 SHRINKAGE = 100.0
-"""How many prompts at the pool's histogram are added to a stratum's own."""
+"""How many prompts at what was expected are added to those that tell a histogram, or a row of the transitions."""
 
 PULL, PULL_SHARE = 20.0, 0.1
 """How many prompts, and how many more per prompt of the pool, the default prior counts for among the kinds of p ≠ q."""
@@ -37,7 +38,6 @@ ITERATIONS = 30
 ZERO = 0.7
 """Expected share of p = q, before any evidence (31 to 43 % of existing sets' prompts are delta prompts)."""
 
-USE = 99
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
@@ -229,11 +229,7 @@ def _predict(evidence: Evidence, prior: Floats, raw: Floats, measured: NDArray[n
     """
     around, there = _around(evidence.neighbours, raw, measured)
     agreement = evidence.teacher.max(axis=1, initial=0) / np.maximum(evidence.teacher.sum(axis=1), 1)
-    wider, _ = _around(evidence.neighbours, around, there)
-    expected, _ = _around(evidence.neighbours, prior, np.ones_like(there))
-    wider_expected, _ = _around(evidence.neighbours, expected, np.ones_like(there))
-    columns = [prior, around, there, wider, expected, wider_expected, agreement, agreement**2]
-    features = np.column_stack([np.ones(len(raw)), *columns][:USE])
+    features = np.column_stack([np.ones(len(raw)), prior, around, there, agreement, agreement**2])
     x, y = features[measured], raw[measured]
     slopes = np.linalg.solve(x.T @ x + 1e-3 * np.eye(x.shape[1]), x.T @ y)
     line: Floats = features @ slopes

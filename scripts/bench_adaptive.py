@@ -7,7 +7,8 @@ distributions. `quality_ratio` is adaptive's over that of fixed-16 (the plug-in 
 Student samples of the first round are held to 20 % of fixed-16's; from the second round on, all samples (the student's,
 the teacher's for new prompts, reporting samples of both sides) to 12.5 % of a scheme that samples both models 16 + 16.
 
-    python -m scripts.bench_adaptive [--seeds 5] [--prompts 20000] [--rounds 3] [--shapes peaked flat] [--recorded FILE]
+    python -m scripts.bench_adaptive [--seeds 5] [--prompts 20000] [--rounds 3] [--reports 4] [--shapes S ...]
+                                      [--recorded FILE]
 
 FILE is an .npz of rollouts: int16 class codes `student` and `teacher` [prompts, 64], and `embeddings` [prompts, d]. Of
 each side 16 samples, another 16 for each seed, feed the schemes; the other 48 are the truth (as plug-in: 48 samples
@@ -40,7 +41,7 @@ CHOSEN_SHARE = 0.1
 STUDENT_SHARE, TOTAL_SHARE = 0.2, 0.125
 """Budgets of adaptive scoring: of fixed-16's student samples in round 1, of 16 + 16 samples later."""
 REPORTS = 4
-"""Reporting samples of a side, on each chosen prompt and on the audited ones."""
+"""Reporting samples of a side, on each chosen prompt and on the audited ones; `--reports` sets another number."""
 AUDIT = 0.02
 NEIGHBOURS = 48
 NEW_SHARE = 0.02
@@ -58,7 +59,7 @@ class Round:
     """What the models answer in one round: codes, of which schemes see as many as they pay for; and the truth."""
 
     student: Codes
-    """[n, samples]: the first FED select, the next REPORTS report; fixed schemes take them from the start."""
+    """[n, samples]: the first FED may select, the next ones report; fixed schemes take them from the start."""
     teacher: Codes
     """[n, samples], cached: the first rows and columns are the same in every round."""
     classes: int
@@ -82,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run all shapes, or the recorded rollouts; print a table for each, and the JSON line."""
     options = _parse(arguments)
     seeds = list(range(options.first_seed, options.first_seed + options.seeds))
-    print(f"seeds {seeds}, {REPORTS} reporting samples a side on the chosen prompts and on {AUDIT:.0%} of the pool")
+    print(f"seeds {seeds}, {options.reports} reporting samples a side on what is chosen and on {AUDIT:.0%} of the pool")
     tables = {}
     for name in ["recorded"] if options.recorded else options.shapes:
         runs = []
@@ -91,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 rounds: Iterator[Round] = iter([recorded_round(load_recorded(options.recorded), seed)])
             else:
                 rounds = simulated_rounds(name, options.prompts, options.rounds, seed)
-            runs.append(run_schemes(rounds, seed))
+            runs.append(run_schemes(rounds, seed, options.reports))
         tables[name] = summarise(runs)
         print(render(name, tables[name]), flush=True)
     print(json.dumps(worst(tables)))
@@ -103,6 +104,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--prompts", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--reports", type=int, default=REPORTS)
     parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--recorded", type=Path)
     return parser.parse_args(arguments)
@@ -113,9 +115,9 @@ def simulated_rounds(shape: str, prompts: int, rounds: int, seed: int) -> Iterat
     rng = np.random.default_rng([seed, 1])
     size = [prompts + round(NEW_SHARE * prompts) * index for index in range(rounds)]
     pool = make_pool(shape, size[-1], rng)
-    teacher = draw(pool.teacher, max(max(FIXED), FED + REPORTS), rng)
+    teacher = draw(pool.teacher, max(FIXED), rng)
     for num in size:
-        student = draw(pool.student[:num], max(max(FIXED), FED + REPORTS), rng)
+        student = draw(pool.student[:num], max(FIXED), rng)
         truth = skew_kl(pool.student[:num], pool.teacher[:num])
         near = nearest(pool.embeddings[:num], NEIGHBOURS)
         yield Round(student, teacher[:num], pool.teacher.shape[1], truth, near)
@@ -148,7 +150,7 @@ def recorded_round(arrays: dict[str, NDArray[Any]], seed: int) -> Round:
     return Round(student[:, :FED], teacher[:, :FED], classes, truth, near)
 
 
-def run_schemes(rounds: Iterator[Round], seed: int) -> list[dict[str, dict[str, float]]]:
+def run_schemes(rounds: Iterator[Round], seed: int, reports: int = REPORTS) -> list[dict[str, dict[str, float]]]:
     """Per round and scheme: `quality`, and `student` and `total` samples per prompt that the round paid for."""
     rng = np.random.default_rng([seed, 3])
     results, memory, quiet = [], None, np.zeros(0, dtype=np.int64)
@@ -160,7 +162,7 @@ def run_schemes(rounds: Iterator[Round], seed: int) -> list[dict[str, dict[str, 
             rows[f"fixed {fixed}"] = _row(quality(delta, now.truth, rng), fixed, 2 * fixed)
             if fixed == FED:
                 at_fed = delta
-        believed = posterior(_evidence(now, count(now.student[:, :FED], now.classes), None, False), SMOOTHING)
+        believed = posterior(_evidence(now, count(now.student[:, :FED], now.classes), None, 0), SMOOTHING)
         rows[f"fixed {FED}, our posterior"] = _row(quality(believed.mean, now.truth, rng), FED, 2 * FED)
 
         # Prompts that are skipped are not chosen; a teacher's samples are drawn once.
@@ -171,40 +173,46 @@ def run_schemes(rounds: Iterator[Round], seed: int) -> list[dict[str, dict[str, 
         rows["skip (GRESO)"] = _row(
             quality(np.where(drawn, at_fed, -1.0), now.truth, rng), FED * drawn.mean(), FED * (drawn.mean() + new / num)
         )
-        rows["adaptive"], memory = adaptive(now, memory, rng)
+        rows["adaptive"], memory = adaptive(now, memory, rng, reports)
         rows["uniform"] = _row(quality(np.zeros(num), now.truth, rng), 0.0, 0.0)
         results.append(rows)
     return results
 
 
-def adaptive(now: Round, memory: Memory | None, rng: np.random.Generator) -> tuple[dict[str, float], Memory]:
+def adaptive(
+    now: Round, memory: Memory | None, rng: np.random.Generator, reports: int = REPORTS
+) -> tuple[dict[str, float], Memory]:
     """One round of adaptive scoring, from the first wave to the reporting samples."""
     num = len(now.truth)
     first = memory is None
+    # In the first round the budget is one of student samples only.
+    report_cost = np.full(num, float(reports))
     memory = _grown(memory, num)
     new = num if first else int((memory.idle > num).sum())
     budget = STUDENT_SHARE * FED * num if first else TOTAL_SHARE * 2 * FED * num - FED * new
+    if not first:
+        report_cost += reports * ~memory.reported
     settings = Settings(budget, train_size=round(CHOSEN_SHARE * num), smoothing=SMOOTHING, most=FED, audit=AUDIT)
     drawn = np.zeros(num, dtype=np.int64)
     waves = 0
     while True:
-        evidence = _evidence(now, _first(now, drawn), memory, not first)
+        evidence = _evidence(now, _first(now, drawn), memory, report_cost)
         plan = plan_wave(evidence, settings, rng)
         if not plan.any():
             break
         drawn, waves = drawn + plan, waves + 1
     belief = posterior(evidence, SMOOTHING)
     chosen = _best(belief.mean, settings.train_size, rng)
-    reports = plan_reports(chosen, evidence, settings, rng)
-    told = np.union1d(reports.chosen, reports.audit)
+    reported = plan_reports(chosen, evidence, settings, rng)
+    told = np.union1d(reported.chosen, reported.audit)
 
     fresh = ~memory.reported[told]
     memory.reported[told] = True
-    student = drawn.sum() + REPORTS * len(told)
-    total = student + REPORTS * fresh.sum() + FED * new
+    student = drawn.sum() + reports * len(told)
+    total = student + reports * fresh.sum() + FED * new
     row = _row(float(now.truth[chosen].mean() / _best_mean(now.truth)), student / num, total / num)
     row |= {"waves": float(waves), "predicted": float(belief.predicted.mean())}
-    row |= _reported(now, belief, chosen, reports.chosen)
+    row |= _reported(now, belief, chosen, reported.chosen, reports)
     idle = np.where(drawn > 0, 1, np.minimum(memory.idle, num) + 1)
     return row, Memory(belief.summary, idle, memory.reported)
 
@@ -230,9 +238,8 @@ def _first(now: Round, drawn: Counts) -> Counts:
     return counts
 
 
-def _evidence(now: Round, student: Counts, memory: Memory | None, both_sides: bool) -> Evidence:
+def _evidence(now: Round, student: Counts, memory: Memory | None, report_cost: Floats | float) -> Evidence:
     num = len(now.truth)
-    teacher_owes = np.zeros(num) if memory is None or not both_sides else REPORTS * ~memory.reported
     return Evidence(
         student=student,
         teacher=count(now.teacher[:, :FED], now.classes),
@@ -241,24 +248,23 @@ def _evidence(now: Round, student: Counts, memory: Memory | None, both_sides: bo
         neighbours=now.neighbours,
         eligible=np.ones(num, dtype=np.bool_),
         cost=np.ones(num),
-        report_cost=(REPORTS + teacher_owes).astype(np.float64),
+        report_cost=np.broadcast_to(np.asarray(report_cost, dtype=np.float64), num),
     )
 
 
-def _reported(now: Round, belief: Belief, chosen: Counts, told: Counts) -> dict[str, float]:
-    """Mean Δ of the chosen: true, as believed when chosen, and the squared distance as reported and in truth.
+def _reported(now: Round, belief: Belief, chosen: Counts, told: Counts, reports: int) -> dict[str, float]:
+    """Of the chosen: mean Δ in truth and as believed; squared distance by the reporting samples, and by others.
 
-    The squared distance U = Σ X(X-1)/n(n-1) + Σ Y(Y-1)/m(m-1) - 2 Σ XY/nm has an unbiased estimate: what the reporting
-    samples give for it must agree with what other samples of the same prompts give.
+    U = Σ X(X-1)/n(n-1) + Σ Y(Y-1)/m(m-1) - 2 Σ XY/nm is unbiased for the squared distance: the two must agree.
     """
     found = {"believed": float(belief.mean[chosen].mean()), "true": float(now.truth[chosen].mean())}
-    if now.student.shape[1] < FED + 2 * REPORTS:
+    if now.student.shape[1] < FED + 2 * reports or reports < 2:
         return found
-    for name, start in (("reported_u", FED), ("fresh_u", FED + REPORTS)):
-        part = slice(start, start + REPORTS)
+    for name, start in (("reported_u", FED), ("fresh_u", FED + reports)):
+        part = slice(start, start + reports)
         x, y = (count(side[told, part], now.classes) for side in (now.student, now.teacher))
-        pairs = REPORTS * (REPORTS - 1)
-        u = (x * (x - 1) + y * (y - 1)).sum(axis=1) / pairs - 2 * (x * y).sum(axis=1) / REPORTS**2
+        pairs = reports * (reports - 1)
+        u = (x * (x - 1) + y * (y - 1)).sum(axis=1) / pairs - 2 * (x * y).sum(axis=1) / reports**2
         found[name] = float(u.mean())
     return found
 
