@@ -197,12 +197,20 @@ class Sampler(Protocol):
     """Draws responses of one model version."""
 
     def sample(
-        self, prompts: Sequence[Prompt], n: int, *, seed: int, settings: Sampling, first_index: int = 0
+        self,
+        prompts: Sequence[Prompt],
+        n: int,
+        *,
+        seed: int,
+        settings: Sampling,
+        first_index: int = 0,
+        schema: Mapping[str, object] | None = None,
     ) -> Iterator[list[Sample]]:
         """Yield, as they finish, lists of samples: n per prompt, indices from `first_index`.
 
         Each sample draws from its own generator, seeded by (seed, prompt id, index): neither the batch nor the order
-        matters. `settings.temperature == 0` is greedy.
+        matters. `settings.temperature == 0` is greedy. An engine that can, holds every response to the JSON `schema`;
+        others ignore it, so who passes one validates what comes back.
         """
         ...
 

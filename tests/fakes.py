@@ -9,7 +9,7 @@ Each operation first calls `beat`, so that a test can count them, or interrupt o
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,7 +57,14 @@ class FakeSampler:
         self._beat = beat
 
     def sample(
-        self, prompts: Sequence[Prompt], n: int, *, seed: int, settings: Sampling, first_index: int = 0
+        self,
+        prompts: Sequence[Prompt],
+        n: int,
+        *,
+        seed: int,
+        settings: Sampling,
+        first_index: int = 0,
+        schema: Mapping[str, object] | None = None,
     ) -> Iterator[list[Sample]]:
         for prompt in prompts:
             self._beat("sample")

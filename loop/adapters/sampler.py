@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from loop.adapters.decoding import Wanted, draw
 from loop.adapters.models import Loaded, Models
@@ -29,12 +29,19 @@ class TransformersSampler:
         self._loaded = loaded
 
     def sample(
-        self, prompts: Sequence[Prompt], n: int, *, seed: int, settings: Sampling, first_index: int = 0
+        self,
+        prompts: Sequence[Prompt],
+        n: int,
+        *,
+        seed: int,
+        settings: Sampling,
+        first_index: int = 0,
+        schema: Mapping[str, object] | None = None,
     ) -> Iterator[list[Sample]]:
         """Yield the samples of `settings.batch` prompts at a time, in the order of the prompts, n each.
 
-        Each sample draws from the seed (seed, prompt id, index). ModelUnusable if the model's logits are not numbers;
-        UnreadableImage if an image cannot be decoded.
+        Each sample draws from the seed (seed, prompt id, index); `schema` is ignored. ModelUnusable if the model's
+        logits are not numbers; UnreadableImage if an image cannot be decoded.
         """
         indices = range(first_index, first_index + n)
         for start in range(0, len(prompts), settings.batch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -48,7 +48,14 @@ class Scripted:
         return self
 
     def sample(
-        self, prompts: Sequence[Prompt], n: int, *, seed: int, settings: Sampling, first_index: int = 0
+        self,
+        prompts: Sequence[Prompt],
+        n: int,
+        *,
+        seed: int,
+        settings: Sampling,
+        first_index: int = 0,
+        schema: Mapping[str, object] | None = None,
     ) -> Iterator[list[Sample]]:
         self.batches.append([prompt.id for prompt in prompts])
         self.settings.append((n, settings))
