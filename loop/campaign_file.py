@@ -11,9 +11,11 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from loop.config import CampaignSettings, Section
+from loop.config import CampaignSettings
+from loop.engine_settings import Engine, Engines
+from loop.section import Section
 
 WIDTH = 100
 
@@ -38,21 +40,41 @@ class Table:
     name: str
     meaning: str
     keys: tuple[Key, ...]
+    kind: str | None = None
+    """Of a table that is one of several kinds, which one; the first is the default."""
 
 
 def tables() -> tuple[Table, ...]:
     """All tables, in the order of the settings class."""
-    schema = CampaignSettings.model_json_schema()
+    definitions = CampaignSettings.model_json_schema()["$defs"]
     top, sections = [], []
     for name, field in CampaignSettings.model_fields.items():
         kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, Section):
-            definition = schema["$defs"][kind.__name__]
-            sections.append(Table(name, _first_line(kind.__doc__), tuple(_keys(kind, definition["properties"]))))
+        if kind is Engines:
+            sections += _engine_tables(definitions)
+        elif isinstance(kind, type) and issubclass(kind, Section):
+            sections.append(_table(name, kind, definitions))
         else:
             top.append(name)
-    properties = {name: schema["properties"][name] for name in top}
-    return (Table("", "The campaign.", tuple(_keys(CampaignSettings, properties))), *sections)
+    properties = CampaignSettings.model_json_schema()["properties"]
+    keys = tuple(_keys(CampaignSettings, {name: properties[name] for name in top}))
+    return (Table("", "The campaign.", keys), *sections)
+
+
+def _table(name: str, section: type[Section], definitions: Mapping[str, Any], kind: str | None = None) -> Table:
+    keys = tuple(_keys(section, definitions[section.__name__]["properties"]))
+    return Table(name, _first_line(section.__doc__), keys, kind)
+
+
+def _engine_tables(definitions: Mapping[str, Any]) -> list[Table]:
+    """One per role and kind of engine."""
+    found = []
+    for role in Engines.model_fields:
+        for section in get_args(Engine):
+            kind = section.model_fields["kind"].default
+            if (role, kind) != ("student", "server"):
+                found.append(_table(f"engines.{role}", section, definitions, kind))
+    return found
 
 
 def campaign_name(folder: str) -> str:
@@ -69,6 +91,8 @@ def template(name: str) -> str:
         "# Paths are relative to this file.",
     ]
     for table in tables():
+        if table.kind not in (None, "transformers"):  # an engine is of one kind; the page of keys tells the others
+            continue
         lines += ["", f"[{table.name}]  # {table.meaning}"] if table.name else [""]
         for key in table.keys:
             lines += textwrap.wrap(key.meaning, WIDTH, initial_indent="# ", subsequent_indent="# ")
@@ -90,10 +114,16 @@ def reference() -> str:
         "starts. This page is written by `python -m scripts.make_config_docs` from `loop/config.py`.",
     ]
     for table in tables():
-        lines += ["", f"## `[{table.name}]`" if table.name else "## Top of the file", "", table.meaning, ""]
+        lines += ["", _heading(table), "", table.meaning, ""]
         lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
         lines += [_row(key) for key in table.keys]
     return "\n".join(lines) + "\n"
+
+
+def _heading(table: Table) -> str:
+    if table.kind is not None:
+        return f'## `[{table.name}]` with `kind = "{table.kind}"`'
+    return f"## `[{table.name}]`" if table.name else "## Top of the file"
 
 
 def _row(key: Key) -> str:
@@ -116,6 +146,8 @@ def _kind(schema: Mapping[str, Any]) -> str:
     (option,) = options
     if "enum" in option:
         return "one of " + ", ".join(f"`{value}`" for value in option["enum"])
+    if "const" in option:
+        return f"`{option['const']}`"
     words = {"array": "list of strings"}.get(option["type"], option["type"])
     signs = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
     bounds = [f"{sign} {option[name]:g}" for name, sign in signs if name in option]

@@ -2,6 +2,7 @@
 
     name, seed, rounds                  the campaign
     [models] [pool] [embedding]         what it works on
+    [engines.teacher] [engines.student] what draws responses (loop/engine_settings.py)
     [sampling] [answers]                what is drawn, and which answers are the same
     [scoring] [adaptive]                how Δ is measured
     [targeting]                         where it is aimed
@@ -18,20 +19,19 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AfterValidator, Field, JsonValue, ValidationError, model_validator
 
+from loop.engine_settings import Engines
 from loop.paths import with_paths
+from loop.section import Count, Positive, Section, Share
 from policies.answers import AnswerSettings, extract
 from policies.selection import SELECTION
 from policies.targeting import TARGETING
 from store.errors import UsageError
 from store.records import digest_of
 
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
@@ -59,12 +59,6 @@ def _none_or_two(value: int) -> int:
     if value < 0 or value == 1:
         raise ValueError("must be 0 or at least 2: an unbiased distance needs two samples a side")
     return value
-
-
-class Section(BaseModel):
-    """A table of the campaign file: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True)
 
 
 class Models(Section):
@@ -298,6 +292,7 @@ class CampaignSettings(Section):
     rounds: Count = 3
     """After the preparation; a later run may raise it."""
     models: Models = Models()
+    engines: Engines = Engines()
     pool: Pool = Pool()
     embedding: Embedding = Embedding()
     sampling: Sampling = Sampling()
@@ -312,9 +307,22 @@ class CampaignSettings(Section):
     promotion: Promotion = Promotion()
     tracking: Tracking = Tracking()
 
+    @model_validator(mode="after")
+    def _one_place_for_each_model(self) -> Self:
+        for role in ("teacher", "student"):
+            spread = getattr(getattr(self.engines, role), "device_map", "none")
+            if spread != "none" and self.models.device != "auto":
+                raise ValueError(
+                    f"engines.{role}.device_map = {spread!r} spreads the model over all GPUs, and models.device ="
+                    f" {self.models.device!r} names one: leave one of the two out"
+                )
+        return self
+
     def identity(self) -> str:
         """Digest of the pair and the seed: a campaign with another identity is another campaign."""
-        return digest_of({"teacher": self.models.teacher, "student": self.models.student, "seed": self.seed})
+        parts = {"teacher": self.models.teacher, "student": self.models.student, "seed": self.seed}
+        adapters = {role: getattr(getattr(self.engines, role), "adapter", None) for role in ("teacher", "student")}
+        return digest_of(parts | {f"{role}_adapter": adapter for role, adapter in adapters.items() if adapter})
 
 
 def load_settings(path: Path, overrides: Sequence[str] = ()) -> CampaignSettings:
@@ -342,7 +350,12 @@ def parse_settings(data: Mapping[str, Any], *, where: str) -> CampaignSettings:
 
 
 def _explain(where: str, entry: Any) -> str:
-    key = ".".join(str(part) for part in entry["loc"])
+    loc = entry["loc"]
+    if loc[:1] == ("engines",):  # after the role, pydantic names the kind of engine, which is no table
+        loc = (*loc[:2], *loc[3:])
+    key = ".".join(str(part) for part in loc)
+    if not key:  # what concerns several keys names them itself
+        return f"{where}: {entry['msg'].removeprefix('Value error, ')}"
     if entry["type"] == "extra_forbidden":
         return (
             f"{where}: unknown key `{key}` (value {entry['input']!r}); remove it, or see `deltaloop init` for the keys"

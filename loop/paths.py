@@ -1,7 +1,7 @@
 """Paths in a campaign file: relative to the file, checked before anything runs.
 
 A model is `embedded:teacher`, `embedded:student`, a folder, or a hub name; what starts with `.`, `/` or `~`, or cannot
-be a hub name, must be a folder. A source is `embedded` or a file.
+be a hub name, must be a folder. A source is `embedded` or a file, an adapter a folder.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from store.errors import UsageError
 
 if TYPE_CHECKING:
     from loop.config import CampaignSettings
+    from loop.engine_settings import Engines
 
 EMBEDDED_MODELS = ("embedded:teacher", "embedded:student")
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -38,8 +39,27 @@ def with_paths(settings: CampaignSettings, file: Path) -> CampaignSettings:
             "embedding": embedding
             if own_encoder
             else embedding.model_copy(update={"model": _model(file, "embedding.model", embedding.model, base)}),
+            "engines": _engines(file, settings.engines, base),
         }
     )
+
+
+def _engines(file: Path, engines: Engines, base: Path) -> Engines:
+    """The engines with absolute adapter folders."""
+    changed: dict[str, object] = {}
+    for role in ("teacher", "student"):
+        engine = getattr(engines, role)
+        adapter = getattr(engine, "adapter", None)
+        if adapter is None:
+            continue
+        folder = base / Path(adapter).expanduser()
+        if not (folder / "adapter_config.json").is_file():
+            raise UsageError(
+                f"{file}: `engines.{role}.adapter` = {adapter!r}: {folder} holds no adapter_config.json; name a folder"
+                " that PEFT's `save_pretrained` wrote"
+            )
+        changed[role] = engine.model_copy(update={"adapter": str(folder)})
+    return engines.model_copy(update=changed)
 
 
 def _model(file: Path, key: str, value: str, base: Path) -> str:

