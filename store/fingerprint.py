@@ -19,6 +19,7 @@ from store.tables import (
     CampaignTableRow,
     CandidateRow,
     EvaluationRow,
+    HarnessScoreRow,
     PoolPromptRow,
     PromptRow,
     QuarantineRow,
@@ -41,6 +42,7 @@ KEYS: dict[type[Row], tuple[str, ...]] = {
     CandidateRow: ("campaign", "round", "position"),
     VersionRow: ("id",),
     EvaluationRow: ("version", "key"),
+    HarnessScoreRow: ("version", "key", "position"),
     CampaignTableRow: ("name",),
     RoundTableRow: ("campaign", "index"),
     StageTableRow: ("campaign", "round", "name"),
@@ -104,6 +106,7 @@ def _belongs(row: Any, campaign: str) -> Any:
         RolloutRow: col(RolloutRow.version).in_(versions) & col(RolloutRow.prompt_id).in_(prompts),
         VersionRow: col(VersionRow.id).in_(versions),
         EvaluationRow: col(EvaluationRow.version).in_(versions),
+        HarnessScoreRow: col(HarnessScoreRow.version).in_(versions),
         CampaignTableRow: col(CampaignTableRow.name) == campaign,
     }
     if row in conditions:

@@ -2,6 +2,7 @@
 
     prompts <- pool_prompts, rollouts, scores, candidates (by content)      embeddings (by content)   quarantine
     campaigns <- rounds <- stages, scores, regions, candidates, versions    versions <- rollouts, scores, evaluations
+    evaluations <- harness_scores
     plans: how a stage's work was cut into batches
 
 A column has the name of the record's field that it keeps; `created` columns are UTC, ISO 8601, and are not facts.
@@ -206,6 +207,25 @@ class EvaluationRow(Row, table=True):
     values: tuple[float, ...] = Field(sa_type=Json)
     families: tuple[str, ...] = Field(sa_type=Json)
     created: str
+
+
+class HarnessScoreRow(Row, table=True):
+    """One metric of an evaluation that another harness made."""
+
+    __tablename__ = "harness_scores"
+    __table_args__ = (ForeignKeyConstraint(["version", "key"], ["evaluations.version", "evaluations.key"]),)
+
+    version: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    metric: str = Field(primary_key=True)
+    position: int
+    """Order within the task."""
+    value: float
+    stderr: float | None
+    harness: str
+    harness_version: str
+    samples: str
+    """Blob of the task's questions, responses and scores."""
 
 
 class CampaignTableRow(Row, table=True):

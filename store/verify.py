@@ -24,7 +24,7 @@ from store.fingerprint import fingerprint
 from store.index import index_problems
 from store.ledger import Ledger
 from store.records import prompt_id
-from store.tables import CandidateRow, EmbeddingRow, PromptRow, RegionRow, StageTableRow, VersionRow
+from store.tables import CandidateRow, EmbeddingRow, HarnessScoreRow, PromptRow, RegionRow, StageTableRow, VersionRow
 
 CHECKPOINT = "checkpoint:"
 """How the source of a version begins that is a checkpoint of this home."""
@@ -109,6 +109,8 @@ def _ledger_problems(connection: Connection, blobs: FileBlobs, checkpoints: File
             refer(output, f"the output of stage `{name}` of round {round} of `{campaign}`")
     for campaign, round, index, centroids in _rows(connection, RegionRow, "campaign", "round", "index", "centroids"):
         refer(centroids, f"the centroids of region {index} of round {round} of `{campaign}`")
+    for version, key, samples in _rows(connection, HarnessScoreRow, "version", "key", "samples"):
+        refer(samples, f"the answers of version {version} to {key!r}")
     for digest, what in missing.items():
         yield f"{blobs.path(digest)}: this blob is missing, {what}; restore it from a backup"
 

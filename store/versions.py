@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlmodel import col
 
 from store.database import Database, add, columns, now, require
 from store.errors import Missing
-from store.records import SuiteReport, Version
-from store.tables import EvaluationRow, VersionRow
+from store.records import HarnessResult, HarnessScore, SuiteReport, Version
+from store.tables import EvaluationRow, HarnessScoreRow, VersionRow
 
 VERSION: Any = columns(VersionRow, Version)
-REPORT: Any = columns(EvaluationRow, SuiteReport)
+OWN = ("suite", "metric", "prompt_ids", "values", "families")
+REPORT: Any = [getattr(EvaluationRow, name) for name in OWN]
+"""A report's columns without the harness's, which are rows of their own."""
+SCORE: Any = columns(HarnessScoreRow, HarnessScore)
 
 
 class Versions:
@@ -40,11 +44,38 @@ class Versions:
         """Record a version's report under `suite`, which may name its conditions too; the first one is kept."""
         with self._database.writing() as connection:
             require(connection, col(VersionRow.id), [version], "version")
-            add(connection, EvaluationRow, [vars(report) | {"version": version, "key": suite, "created": now()}])
+            key = {"version": version, "key": suite}
+            new = add(connection, EvaluationRow, [_own(report) | key | {"created": now()}])
+            if new and report.harness is not None:
+                add(connection, HarnessScoreRow, _score_rows(key, report.harness))
 
     def find_evaluation(self, version: str, suite: str) -> SuiteReport | None:
         """The report recorded under these two, or None."""
         key = (col(EvaluationRow.version) == version, col(EvaluationRow.key) == suite)
         with self._database.reading() as connection:
             row = connection.execute(select(*REPORT).where(*key)).one_or_none()
-        return None if row is None else SuiteReport(*row)
+            harness = _find_harness(connection, version, suite)
+        return None if row is None else replace(SuiteReport(*row), harness=harness)
+
+
+def _own(report: SuiteReport) -> dict[str, Any]:
+    return {name: getattr(report, name) for name in OWN}
+
+
+def _score_rows(key: dict[str, str], result: HarnessResult) -> list[dict[str, Any]]:
+    whole = key | {name: getattr(result, name) for name in ("harness", "harness_version", "samples")}
+    return [whole | vars(score) | {"position": position} for position, score in enumerate(result.scores)]
+
+
+def _find_harness(connection: Connection, version: str, key: str) -> HarnessResult | None:
+    row = HarnessScoreRow
+    wanted = select(*SCORE, col(row.harness), col(row.harness_version), col(row.samples))
+    found = connection.execute(
+        wanted.where(col(row.version) == version, col(row.key) == key).order_by(col(row.position))
+    ).all()
+    if not found:
+        return None
+    *_, harness, harness_version, samples = found[0]
+    return HarnessResult(
+        harness, harness_version, tuple(HarnessScore(*entry[: len(SCORE)]) for entry in found), samples
+    )

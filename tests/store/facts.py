@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from store.records import (
     Aims,
     Candidate,
     Fate,
+    HarnessResult,
+    HarnessScore,
     Origin,
     Posterior,
     Prompt,
@@ -104,6 +107,12 @@ def report_of(prompts: tuple[Prompt, ...], suite: str = "chart") -> SuiteReport:
     return SuiteReport(suite, "relaxed_accuracy", tuple(p.id for p in prompts), values, ("read",) * len(prompts))
 
 
+def harness_report_of(prompts: tuple[Prompt, ...], samples: str) -> SuiteReport:
+    """The same, as a harness tells it: two metrics, in an order that is not the alphabet's."""
+    scores = (HarnessScore("relaxed_overall", 0.5, 0.19), HarnessScore("anls", 0.25, None))
+    return replace(report_of(prompts, "chartqa"), harness=HarnessResult("lmms-eval", "0.7.3", scores, samples))
+
+
 def start(ledger: Ledger, campaign: str = "demo", rounds: int = 2) -> None:
     """The versions, a campaign and its first rounds."""
     ledger.add_version(TEACHER)
@@ -151,6 +160,8 @@ class FilledHome:
         self._train()
         for version in order([TEACHER.id, STUDENT.id, self.checkpoint]):
             ledger.add_evaluation(version, "chart@conditions", report_of(tuple(made)))
+        answers = self.blobs.put(b"answers of a harness")
+        ledger.add_evaluation(STUDENT.id, "chartqa@conditions", harness_report_of(tuple(made), answers))
         for stage in order(["score", "target"]):
             ledger.start_stage("demo", 1, stage, {"work": "1" * 64})
             ledger.end_stage("demo", 1, stage, Status.COMPLETED, seconds=1.5, output=self.output, error=None)

@@ -34,6 +34,7 @@ from tests.store.facts import (
     TEACHER,
     aims_of,
     candidates_of,
+    harness_report_of,
     report_of,
     rollout_of,
     score_of,
@@ -246,6 +247,19 @@ def test_evaluations_come_back(ledger: Ledger) -> None:
     assert ledger.find_evaluation(STUDENT.id, "chart@a") == report
     assert ledger.find_evaluation(STUDENT.id, "chart@b") is None
     assert ledger.find_evaluation(TEACHER.id, "chart@a") is None
+
+
+def test_what_a_harness_says_comes_back_with_the_evaluation(ledger: Ledger) -> None:
+    start(ledger)
+    report = harness_report_of(PROMPTS, samples="b" * 64)
+    assert report.harness is not None
+    ledger.add_evaluation(STUDENT.id, "chartqa@a", report)
+    ledger.add_evaluation(
+        STUDENT.id, "chartqa@a", replace(report, harness=replace(report.harness, harness_version="9"))
+    )
+    ledger.add_evaluation(TEACHER.id, "chartqa@a", report_of(PROMPTS, "chartqa"))
+    assert ledger.find_evaluation(STUDENT.id, "chartqa@a") == report
+    assert ledger.find_evaluation(TEACHER.id, "chartqa@a") == report_of(PROMPTS, "chartqa")
 
 
 # campaigns, rounds and stages

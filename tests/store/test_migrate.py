@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from pathlib import Path
@@ -16,7 +17,7 @@ import store.migrate
 from store.errors import LedgerUnusable
 from store.ledger import Ledger
 from store.tables import Row
-from tests.store.facts import PROMPTS, TEACHER
+from tests.store.facts import PROMPTS, STUDENT, TEACHER, harness_report_of
 
 ASSETS = Path(__file__).parents[1] / "assets" / "ledgers"
 """A ledger as each schema version left it, as SQL."""
@@ -69,6 +70,20 @@ def test_a_ledger_of_the_first_version_is_upgraded_with_all_its_facts(tmp_path: 
     with sqlite3.connect(tmp_path / "ledger.db") as connection:
         assert {name: _count(connection, name) for name in counts} == counts
         assert min(counts.values()) > 0
+
+
+def test_a_ledger_of_the_second_version_is_upgraded_with_its_evaluations(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "ledger.db") as connection:
+        connection.executescript((ASSETS / "0002.sql").read_text())
+        (before,) = connection.execute('SELECT "values" FROM evaluations WHERE version = ?', (STUDENT.id,)).fetchone()
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        report = ledger.find_evaluation(STUDENT.id, "chart@conditions")
+        assert report is not None
+        assert (list(report.values), report.harness) == (json.loads(before), None)
+        prompts = ledger.prompts(report.prompt_ids)
+        asked = harness_report_of(prompts, samples="b" * 64)
+        ledger.add_evaluation(STUDENT.id, "chartqa@conditions", asked)
+        assert ledger.find_evaluation(STUDENT.id, "chartqa@conditions") == asked
 
 
 def test_a_newer_ledger_is_refused_with_the_remedy(tmp_path: Path) -> None:

@@ -146,6 +146,7 @@ CHANGES = [
     "UPDATE candidates SET position = position + 10",
     "UPDATE versions SET role = 'teacher'",
     "UPDATE evaluations SET \"values\" = '[1.0]'",
+    "UPDATE harness_scores SET stderr = 0.5",
     "UPDATE rounds SET settings = '{}'",
     "UPDATE stages SET inputs = '{}'",
     "UPDATE stages SET output = 'ab'",
