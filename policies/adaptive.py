@@ -47,6 +47,8 @@ class Settings:
     """Stop where knowing every Δ would improve the chosen ones' sum by less than this share."""
     drop: float = 0.01
     """A prompt is dropped once its Δ is above the cut with a smaller probability than this."""
+    least: float = 0.1
+    """Smaller Δ, in nats, are not looked for; a choice that may lose a twentieth of it per prompt is good enough."""
     audit: float = 0.02
     """Share of the pool, drawn at random, that is reported on for the pool's mean Δ."""
 
@@ -81,8 +83,9 @@ def plan_wave(evidence: Evidence, settings: Settings, rng: np.random.Generator) 
     if left < evidence.cost.min():
         return np.zeros_like(drawn)
     cut, total = _cut(belief, evidence.eligible, settings.train_size)
+    cut = max(cut, settings.least)
     gain = np.where(_open(belief, evidence, cut, settings), belief.gain(cut), 0.0)
-    if gain.sum() <= settings.tolerance * total:
+    if gain.sum() <= max(settings.tolerance * total, settings.least / 20 * settings.train_size):
         return np.zeros_like(drawn)
     steps = np.minimum(np.maximum(drawn // 2, 1), settings.most - drawn)
     worth = gain / np.sqrt(drawn + 1) / evidence.cost

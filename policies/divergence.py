@@ -142,14 +142,14 @@ def reported(student: Classes, teacher: Classes, *, smoothing: float) -> Reporte
     )
 
 
-def class_codes(student: Classes, teacher: Classes) -> tuple[Ints, Ints]:
-    """Classes as numbers [prompts, n] and [prompts, m], equal within a prompt where classes are; -1 for no sample."""
-    sides = [np.full((len(rows), max(map(len, rows), default=0)), -1, dtype=np.int64) for rows in (student, teacher)]
-    for row, both in enumerate(zip(student, teacher, strict=True)):
+def class_codes(*sides: Classes) -> tuple[Ints, ...]:
+    """Of each side: classes as numbers [prompts, samples], equal within a prompt where classes are; -1: no sample."""
+    codes = tuple(np.full((len(rows), max(map(len, rows), default=0)), -1, dtype=np.int64) for rows in sides)
+    for row, prompt in enumerate(zip(*sides, strict=True)):
         numbers: dict[str, int] = {}
-        for side, own in zip(sides, both, strict=True):
+        for side, own in zip(codes, prompt, strict=True):
             side[row, : len(own)] = [numbers.setdefault(name, len(numbers)) for name in own]
-    return sides[0], sides[1]
+    return codes
 
 
 def aligned_counts(student: Classes, teacher: Classes) -> tuple[Ints, Ints]:

@@ -16,39 +16,16 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from loop.bootstrap import make_ports, open_home
-from loop.campaign import run_campaign
 from loop.config import CampaignSettings, load_settings
-from loop.evaluation import evaluate
-from loop.ports import Ports
-from loop.progress import LineProgress
-from loop.stages import recorded
-from loop.summary import PAID
-from loop.work import Work
-from store.records import Admitted, Report, Scores, Spent, Trained, TrainingSet
+from scripts.campaign_arms import Outcome, paired_difference, run_arm
+from store.records import Spent
 
-LEVEL = 0.9
-RESAMPLES = 4000
 SLACK = 1.1
 """The uniform arms stop at their token budget; the steps over which their learning rate falls allow for some more."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One arm of one seed: the kept student's answers, and what each round spent."""
-
-    report: Report
-    spent: tuple[Spent, ...]
-
-    def values(self) -> list[NDArray[np.float64]]:
-        """Score per question of each main suite."""
-        return [np.array(suite.values) for suite in self.report.suites if suite.suite in self.report.mean_over]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -60,11 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.rounds is not None:
             base = base.model_copy(update={"rounds": options.rounds})
         home = options.home / f"seed-{seed}"
-        outcomes["delta"].append(_run(base, "delta", home))
+        outcomes["delta"].append(run_arm(base, "delta", home))
         spent = outcomes["delta"][-1].spent
         budgets = {"uniform": [row.train_tokens for row in spent], "uniform_total": [_all(row) for row in spent]}
         for arm, budget in budgets.items():
-            outcomes[arm].append(_run(_uniform(base, spent, budget), arm, home))
+            outcomes[arm].append(run_arm(_uniform(base, spent, budget), arm, home))
         print(_row(seed, {arm: rows[-1] for arm, rows in outcomes.items()}), flush=True)
     print(json.dumps(_summary(outcomes, options.seeds)))
 
@@ -100,33 +77,6 @@ def _uniform(base: CampaignSettings, spent: Sequence[Spent], budgets: Sequence[i
     )
 
 
-def _run(settings: CampaignSettings, arm: str, home: Path) -> Outcome:
-    """Run one arm as a campaign of its own, with a pool of its own."""
-    settings = settings.model_copy(
-        update={
-            "name": arm,
-            "pool": settings.pool.model_copy(update={"name": arm}),
-            "tracking": settings.tracking.model_copy(update={"mlflow": False}),
-        }
-    )
-    opened = open_home(home, None)
-    ports, student, teacher = make_ports(opened, settings, LineProgress())
-    try:
-        kept = run_campaign(settings, ports, student, teacher)
-        report = evaluate(Work(arm, settings.rounds, settings, teacher), kept, ports)
-        return Outcome(report, tuple(_spent(ports, arm, index) for index in range(1, settings.rounds + 1)))
-    finally:
-        opened.close()
-
-
-def _spent(ports: Ports, campaign: str, index: int) -> Spent:
-    parts = [
-        recorded(ports.ledger, ports.blobs, campaign, index, name, kind)
-        for name, kind in (("score", Scores), ("synthesize", Admitted), ("select", TrainingSet), ("distill", Trained))
-    ]
-    return Spent.total(part.spent for part in parts if isinstance(part, PAID))
-
-
 def _all(spent: Spent) -> int:
     return spent.teacher_tokens + spent.student_tokens + spent.train_tokens
 
@@ -157,23 +107,6 @@ def _summary(outcomes: dict[str, list[Outcome]], seeds: int) -> dict[str, object
         "low_total": at_total[1],
         "high_total": at_total[2],
     }
-
-
-def paired_difference(first: Sequence[Outcome], second: Sequence[Outcome]) -> tuple[float, float, float]:
-    """Mean difference of the suites' unweighted mean, with a bootstrap interval over seeds and questions."""
-    gaps = [
-        np.stack(
-            [a.values()[suite] - b.values()[suite] for a, b in zip(first, second, strict=True)]
-        )  # [seeds, questions]
-        for suite in range(len(first[0].values()))
-    ]
-    rng = np.random.default_rng(0)
-    draws = np.zeros(RESAMPLES)
-    for draw in range(RESAMPLES):
-        seeds = rng.integers(len(first), size=len(first))
-        draws[draw] = np.mean([gap[seeds][:, rng.integers(gap.shape[1], size=gap.shape[1])].mean() for gap in gaps])
-    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(np.mean([gap.mean() for gap in gaps])), float(low), float(high)
 
 
 if __name__ == "__main__":

@@ -38,9 +38,11 @@ def evidence_of(teacher: NDArray[np.int64], **changes: object) -> Evidence:
     return replace(start, **changes)  # type: ignore[arg-type]
 
 
-def run_waves(student: Shares, evidence: Evidence, wanted: Settings, *, stop_after: int = 1_000) -> Evidence:
+def run_waves(
+    student: Shares, evidence: Evidence, wanted: Settings, *, first_wave: int = 0, stop_before: int = 1_000
+) -> Evidence:
     """Draw what each wave asks for; the draws of a prompt depend on how many it had, as the ledger's do."""
-    for wave in range(stop_after):
+    for wave in range(first_wave, stop_before):
         more = plan_wave(evidence, wanted, np.random.default_rng([7, wave]))
         if not more.any():
             break
@@ -79,11 +81,20 @@ def test_an_interrupted_stage_replays_to_the_same_samples() -> None:
     begun = evidence_of(np.random.default_rng(1).multinomial(16, teacher[0], size=200))
     wanted = Settings(budget=900, train_size=20)
     whole = run_waves(student, begun, wanted)
-    for stop in (1, 2, 3):
-        part = run_waves(student, begun, wanted, stop_after=stop)
-        assert part.student.sum() <= whole.student.sum()
-        again = run_waves(student, begun, wanted)
+    for stop in (1, 2, 5):
+        part = run_waves(student, begun, wanted, stop_before=stop)
+        assert 0 < part.student.sum() < whole.student.sum()
+        again = run_waves(student, part, wanted, first_wave=stop)
         assert np.array_equal(again.student, whole.student)
+
+
+def test_where_all_prompts_are_alike_the_search_ends_early() -> None:
+    num = 1_000
+    alike = np.tile([0.98, 0.02], (num, 1))
+    counts = np.random.default_rng(1).multinomial(16, alike[0], size=num)
+    done = run_waves(alike, evidence_of(counts, report_cost=np.zeros(num)), Settings(16.0 * num, 100))
+    assert done.student.sum() < 8 * num
+    assert posterior(done, SMOOTHING).mean.mean() < 0.05
 
 
 def test_every_prompt_is_sampled_within_the_stated_number_of_rounds() -> None:
