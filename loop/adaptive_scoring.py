@@ -26,7 +26,7 @@ from loop.work import Work
 from policies.adaptive import Settings, plan_wave
 from policies.beliefs import Belief, Evidence, posterior
 from policies.divergence import LEVEL, aligned_counts, answer_class, consistency, predicted_score, score_all
-from store.records import Admitted, Prompt, Rollout, Score, Spent, Version
+from store.records import Admitted, Prompt, Rollout, Score, Scores, Spent, Version
 
 NEVER = 1_000_000
 """Rounds since a prompt was last sampled, if it never was."""
@@ -59,6 +59,20 @@ def score_adaptively(
     return scores, Spent(taught.samples, samples, taught.tokens, tokens)
 
 
+def left_of_budget(work: Work, scores: Scores, ids: Sequence[str], ports: Ports) -> tuple[NDArray[np.float64], float]:
+    """Cost of a sample of each prompt (the scored ones come first), and what the score stage has left of its budget.
+
+    Fixed scoring has no budget.
+    """
+    if work.settings.scoring.rule == "fixed":
+        return np.ones(len(ids)), np.inf
+    wanted = dict.fromkeys(ids, work.settings.scoring.teacher_samples)
+    cost = _costs(work, held_rollouts(drawing_of(work, work.teacher, wanted, key=work.key("report")), ports), ids)
+    in_tokens = work.settings.adaptive.unit == "tokens"
+    spent = scores.spent.student_tokens if in_tokens else scores.spent.student_samples
+    return cost, _allowance(work, cost[: len(scores.scores)]) - spent
+
+
 @dataclass(frozen=True)
 class _Known:
     """What does not change between waves."""
@@ -80,10 +94,7 @@ def _known(work: Work, prompts: Sequence[Prompt], taught: Collected, ports: Port
     classes = classes_of(taught, ids)
     consistent = [consistency(own) >= settings.selection.min_consistency for own in classes]
     last, idle = _history(work, ids, ports)
-    if settings.adaptive.unit == "tokens":
-        cost = np.array([np.mean([row.num_tokens for row in taught.rollouts[id]]) for id in ids])
-    else:
-        cost = np.ones(len(ids))
+    cost = _costs(work, taught.rollouts, ids)
     none, teacher = aligned_counts([[] for _ in ids], classes)
     base = Evidence(
         student=none,
@@ -96,6 +107,18 @@ def _known(work: Work, prompts: Sequence[Prompt], taught: Collected, ports: Port
         report_cost=2 * settings.scoring.reporting_samples * cost,
     )
     return _Known(ids, classes, base)
+
+
+def _costs(work: Work, taught: Rollouts, ids: Sequence[str]) -> NDArray[np.float64]:
+    """[n] of one sample: 1, or the mean tokens of the teacher's responses."""
+    if work.settings.adaptive.unit == "samples":
+        return np.ones(len(ids))
+    return np.array([np.mean([row.num_tokens for row in taught[id]]) for id in ids])
+
+
+def _allowance(work: Work, cost: NDArray[np.float64]) -> float:
+    """What scoring may spend on the student in this round, reporting samples of both sides included."""
+    return work.settings.adaptive.budget * work.settings.scoring.student_samples * float(cost.sum())
 
 
 def _history(work: Work, ids: Sequence[str], ports: Ports) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -150,13 +173,14 @@ def _settings(work: Work, known: _Known, held: Rollouts) -> Settings:
     scoring, adaptive, cost = work.settings.scoring, work.settings.adaptive, known.base.cost
     paid = float(sum(len(held[id]) * own for id, own in zip(known.ids, cost, strict=True)))
     return Settings(
-        budget=adaptive.budget * scoring.student_samples * float(cost.sum()) + paid,
+        budget=_allowance(work, cost) + paid,
         train_size=work.settings.selection.prompts,
         smoothing=scoring.smoothing,
         most=scoring.student_samples,
         revisit=adaptive.revisit,
         tolerance=adaptive.tolerance,
-        audit=scoring.reported_share,
+        reported_chosen=scoring.reported_chosen,
+        reported_pool=scoring.reported_pool,
     )
 
 

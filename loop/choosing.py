@@ -6,10 +6,10 @@ import numpy as np
 
 from loop.embeddings import embed
 from loop.ports import Ports
-from loop.reporting import report_choice, report_pool
+from loop.reporting import report
 from loop.work import Work
 from policies.selection import Choices, select
-from store.records import Admitted, Scores, Spent, TrainingSet, digest_of
+from store.records import Admitted, Scores, TrainingSet, digest_of
 
 
 def choose(work: Work, scores: Scores, admitted: Admitted, ports: Ports) -> TrainingSet:
@@ -33,8 +33,5 @@ def choose(work: Work, scores: Scores, admitted: Admitted, ports: Ports) -> Trai
     )
     ids = tuple(rows[index].prompt_id for index in picked)
     mean = float(choices.delta[picked].mean()) if len(picked) else 0.0
-    student = ports.ledger.version(scores.student)
-    of_choice, choice_spent = report_choice(work, student, ids, ports)
-    of_pool, pool_spent = report_pool(work, student, scores, ports)
-    spent = Spent.total([choice_spent, pool_spent])
+    of_choice, of_pool, spent = report(work, scores, [row.prompt_id for row in rows], picked, ports)
     return TrainingSet(ids, tuple(map(float, weights)), digest_of(ids), mean, of_choice, of_pool, spent)

@@ -149,9 +149,11 @@ class Scoring(Section):
     false_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.05
     """Of the prompts that are declared to differ, the mean share that may not (Benjamini-Hochberg)."""
     reporting_samples: Annotated[int, AfterValidator(_none_or_two)] = 4
-    """Per side of each chosen prompt, drawn after the choice, to tell what it is worth; 0 for none, else at least 2."""
-    reported_share: Share = 0.1
-    """Share of the pool, drawn at random, that gets reporting samples too."""
+    """Per side and prompt, drawn after the choice, to tell what it is worth; 0 for none, else at least 2."""
+    reported_chosen: Share = 0.25
+    """Share of the chosen prompts, drawn at random, that gets reporting samples."""
+    reported_pool: Share = 0.1
+    """Share of the pool, drawn at random, that gets reporting samples."""
 
 
 class Adaptive(Section):

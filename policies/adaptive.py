@@ -3,7 +3,7 @@
     wave 0: the floor    what is new, what has long not been sampled, a random part of the rest: `first` samples each
     wave 1, 2, ...       evidence -> posterior of Δ -> cut of the training set -> some more samples of prompts near it
     no samples: stop     the choice is sure enough, or the budget is spent
-    reports              of the chosen prompts and of a random part of the pool: samples that selected nothing
+    reports              of a random part of the chosen prompts and of the pool: samples that selected nothing
 
 Each wave is a function of the evidence before it and of a generator. A stage that records a wave's plan before it
 draws, seeds the generator by the wave's number, and shows the policy nothing but finished waves, replays equally.
@@ -49,8 +49,12 @@ class Settings:
     """A prompt is dropped once its Δ is above the cut with a smaller probability than this."""
     least: float = 0.1
     """Smaller Δ, in nats, are not looked for; a choice that may lose a twentieth of it per prompt is good enough."""
-    audit: float = 0.02
-    """Share of the pool, drawn at random, that is reported on for the pool's mean Δ."""
+    reported_chosen: float = 0.25
+    """Share of the chosen prompts, drawn at random, that will be reported on."""
+    reported_pool: float = 0.02
+    """Share of the pool, drawn at random, that will be reported on."""
+    reserve: float = 0.25
+    """Share of the budget that is kept for reports, at most."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,8 @@ class Reports:
     """Prompts that get reporting samples on both sides; a prompt may be in both, and gets them once."""
 
     chosen: Counts
-    """Of the training set: all, or a random part where the budget is short."""
-    audit: Counts
-    """Of the pool, at random."""
+    """Of the training set."""
+    pool: Counts
 
 
 def plan_wave(evidence: Evidence, settings: Settings, rng: np.random.Generator) -> Counts:
@@ -93,18 +96,26 @@ def plan_wave(evidence: Evidence, settings: Settings, rng: np.random.Generator) 
     return _afford(_ranked(-worth, gain > 0, rng), steps, evidence.cost, min(wave, left))
 
 
-def plan_reports(chosen: Counts, evidence: Evidence, settings: Settings, rng: np.random.Generator) -> Reports:
-    """Who gets reporting samples, given the chosen prompts' positions: within what the budget has left.
+def plan_reports(
+    chosen: Counts,
+    pool: Counts,
+    cost: Floats,
+    rng: np.random.Generator,
+    *,
+    reported_chosen: float,
+    reported_pool: float,
+    left: float = np.inf,
+) -> Reports:
+    """Who gets reporting samples: random parts of the chosen prompts and of the pool, both given as positions.
 
-    The audited prompts come first, then the chosen ones in random order, as long as `Evidence.report_cost` can be paid.
+    `cost` [n] is that of a prompt's reporting samples, both sides together; where `left` does not pay for all, a random
+    part of them goes without, so that what is reported stays a fair draw of both.
     """
-    usable = np.flatnonzero(evidence.teacher.any(axis=1))
-    audit = rng.permutation(usable)[: int(np.ceil(settings.audit * len(evidence.cost)))]
-    chosen = rng.permutation(chosen)
-    order = np.concatenate([audit, chosen[~np.isin(chosen, audit)]]).astype(np.int64)
-    paid = np.cumsum(evidence.report_cost[order]) <= settings.budget - evidence.spent + 1e-9
-    told = order[paid]
-    return Reports(np.sort(chosen[np.isin(chosen, told)]), np.sort(audit[np.isin(audit, told)]))
+    told = rng.permutation(chosen)[: int(np.ceil(reported_chosen * len(chosen)))]
+    pool = rng.permutation(pool)[: int(np.ceil(reported_pool * len(pool)))]
+    order = rng.permutation(np.union1d(told, pool).astype(np.int64))
+    paid = order[np.cumsum(cost[order]) <= left + 1e-9]
+    return Reports(np.sort(told[np.isin(told, paid)]), np.sort(pool[np.isin(pool, paid)]))
 
 
 def _cut(belief: Belief, eligible: NDArray[np.bool_], size: int) -> tuple[float, float]:
@@ -134,14 +145,14 @@ def _floor(evidence: Evidence, settings: Settings, left: float, rng: np.random.G
 
 
 def _reserve(evidence: Evidence, settings: Settings, belief: Belief | None = None) -> float:
-    """What reports are expected to cost: for the prompts that would be chosen now, or for any as many."""
-    num = len(evidence.cost)
-    audit = evidence.report_cost.mean() * min(num, int(np.ceil(settings.audit * num)))
-    likely = evidence.report_cost
+    """What reports are expected to cost: of the prompts that would be chosen now, or of any as many."""
+    num, likely = len(evidence.cost), evidence.report_cost
     if belief is not None:
-        likely = likely[np.argsort(np.where(evidence.eligible, -belief.mean, np.inf), kind="stable")]
-    chosen = likely[: settings.train_size].mean() if belief is not None and settings.train_size else likely.mean()
-    return float(audit + chosen * min(num, settings.train_size))
+        best = np.argsort(np.where(evidence.eligible, -belief.mean, np.inf), kind="stable")[: settings.train_size]
+        likely = likely[best] if len(best) else likely
+    expected = settings.reported_pool * num * evidence.report_cost.mean()
+    expected += settings.reported_chosen * min(num, settings.train_size) * likely.mean()
+    return float(min(expected, settings.reserve * settings.budget))
 
 
 def _afford(order: Counts, steps: Counts, cost: Floats, left: float) -> Counts:

@@ -24,7 +24,7 @@ concentrations, and needs a pool. A single concentration passes on peaked answer
 scales, log-odds cover a little less and arcsine more; each distance has the one that is closer to 90 %. Without its
 rare class, 16 samples of a student that rambles are covered in 83 % of cases for reverse KL.
 
-Measured on the five shapes of `scripts.scoring_shapes` (10 pools of 2,000 prompts each, 16 samples a side, level 0.9):
+Measured on the five shapes of `scripts.scoring.shapes` (10 pools of 2,000 prompts each, 16 samples a side, level 0.9):
 where p != q intervals cover in 89 to 94 % of cases, by shape and distance, reverse KL in 89 (mixed) to 94 %; where
 p = q in 92 to 100 %. With 8 a side or 8 and 16: 88 to 95 %. `scripts.bench_scoring` prints the table with the widths.
 

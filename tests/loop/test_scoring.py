@@ -15,6 +15,7 @@ from store.records import Scores, TrainingSet
 from tests.fakes import fake_ports, fake_settings
 from tests.loop.fake_runs import Interrupter, run
 
+SAMPLES = {"teacher_samples": 4, "student_samples": 4}
 ADAPTIVE = {
     "pool": {"name": "fake", "size": 300},
     "scoring": {"rule": "adaptive", "teacher_samples": 8, "student_samples": 16, "reporting_samples": 2},
@@ -45,6 +46,18 @@ def test_adaptive_scoring_spends_within_its_budget_and_predicts_the_rest(tmp_pat
         assert all(row.predicted == (row.num_student == 0) for row in found.scores)
         assert all(row.num_student <= 16 and row.low <= row.delta <= row.high for row in found.scores)
     assert any(row.predicted for row in scores_of(ports, 2).scores)
+
+
+def test_reports_that_the_budget_cannot_pay_leave_most_of_it_to_the_choice(tmp_path: Path) -> None:
+    ports, student, teacher = fake_ports(tmp_path)
+    scoring = ADAPTIVE["scoring"] | {"reporting_samples": 8, "reported_chosen": 1.0, "reported_pool": 1.0}
+    run_campaign(fake_settings(**(ADAPTIVE | {"rounds": 1, "scoring": scoring})), ports, student, teacher)
+    found, choice = scores_of(ports, 1), choice_of(ports, 1)
+    budget = 0.12 * 16 * len(found.scores)
+    assert 0.7 * budget < found.spent.student_samples <= 0.75 * budget
+    assert choice.pool is not None
+    assert 0 < choice.pool.prompts < len(found.scores)
+    assert choice.spent.student_samples + choice.spent.teacher_samples <= budget - found.spent.student_samples
 
 
 def test_adaptive_scoring_puts_samples_where_the_models_differ(tmp_path: Path) -> None:
@@ -87,7 +100,7 @@ def test_interrupted_adaptive_scoring_ends_like_undisturbed(
 
 def test_reporting_samples_are_others_than_those_that_select(tmp_path: Path) -> None:
     ports, student, teacher = fake_ports(tmp_path)
-    settings = fake_settings(rounds=1)
+    settings = fake_settings(rounds=1, scoring=SAMPLES | {"reported_chosen": 1.0})
     run_campaign(settings, ports, student, teacher)
     choice, scores = choice_of(ports, 1), scores_of(ports, 1)
     assert choice.reported is not None
@@ -101,7 +114,8 @@ def test_reporting_samples_are_others_than_those_that_select(tmp_path: Path) -> 
 
 def test_fresh_samples_show_a_smaller_delta_than_those_that_selected(tmp_path: Path) -> None:
     ports, student, teacher = fake_ports(tmp_path)
-    run_campaign(fake_settings(rounds=1, pool={"name": "fake", "size": 300}), ports, student, teacher)
+    changes = {"pool": {"name": "fake", "size": 300}, "scoring": SAMPLES | {"reported_chosen": 1.0}}
+    run_campaign(fake_settings(rounds=1, **changes), ports, student, teacher)
     choice = choice_of(ports, 1)
     assert choice.reported is not None
     assert choice.reported.high < choice.mean_delta
@@ -109,7 +123,6 @@ def test_fresh_samples_show_a_smaller_delta_than_those_that_selected(tmp_path: P
 
 def test_no_reporting_samples_are_drawn_where_none_are_wanted(tmp_path: Path) -> None:
     ports, student, teacher = fake_ports(tmp_path)
-    scoring = {"teacher_samples": 4, "student_samples": 4, "reporting_samples": 0}
-    run_campaign(fake_settings(rounds=1, scoring=scoring), ports, student, teacher)
+    run_campaign(fake_settings(rounds=1, scoring=SAMPLES | {"reporting_samples": 0}), ports, student, teacher)
     choice = choice_of(ports, 1)
     assert (choice.reported, choice.pool, choice.spent.student_samples) == (None, None, 0)

@@ -71,8 +71,9 @@ def test_the_budget_is_never_exceeded(num: int, budget: float, first: int, seed:
     done = run_waves(student, begun, Settings(budget, size, first=first))
     assert done.spent <= budget + 1e-6
     assert done.student.sum(axis=1).max() <= 16
-    told = plan_reports(np.arange(min(size, num)), done, Settings(budget, size), rng)
-    both = np.union1d(told.chosen, told.audit).astype(int)
+    chosen, pool, left = np.arange(min(size, num)), np.arange(num), budget - done.spent
+    told = plan_reports(chosen, pool, done.report_cost, rng, reported_chosen=0.5, reported_pool=0.1, left=left)
+    both = np.union1d(told.chosen, told.pool).astype(int)
     assert done.spent + done.report_cost[both].sum() <= budget + 1e-6
 
 

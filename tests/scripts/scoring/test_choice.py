@@ -1,15 +1,18 @@
-"""The benchmark of adaptive scoring: what it counts and refuses, and that it tells a good policy from a blind one."""
+"""The benchmark of scoring: what it counts and refuses, and that it tells a good policy from a blind one."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from scripts.bench_adaptive import count, main, nearest, quality, run_schemes, simulated_rounds, skew_kl, worst
-from scripts.bench_adaptive import summarise as table_of
+from scripts.bench_scoring import main
+from scripts.scoring.choice import moves, quality, run_schemes, worst
+from scripts.scoring.choice import summarise as table_of
+from scripts.scoring.rounds import count, delta, load_recorded, nearest, simulated_rounds
 
 
 def test_quality_is_one_for_the_truth_and_the_mean_ratio_for_blind_choice() -> None:
@@ -22,8 +25,8 @@ def test_quality_is_one_for_the_truth_and_the_mean_ratio_for_blind_choice() -> N
 
 def test_the_divergence_is_zero_for_equals_and_largest_for_strangers() -> None:
     same, other = np.array([[0.5, 0.5, 0.0]]), np.array([[0.0, 0.0, 1.0]])
-    assert skew_kl(same, same)[0] == 0
-    assert skew_kl(same, other)[0] == pytest.approx(np.log(20))
+    assert delta(same, same)[0] == 0
+    assert delta(same, other)[0] == pytest.approx(np.log(20))
 
 
 def test_counts_and_neighbours() -> None:
@@ -45,30 +48,39 @@ def test_two_rounds_stay_within_the_budgets_and_beat_as_many_samples_everywhere(
     assert shares["quality_ratio"] > 0.9
 
 
+def test_a_student_that_stays_makes_no_moves_and_one_that_learns_all_only_downward_ones() -> None:
+    rounds = list(simulated_rounds("confident", 1_000, 2, 0))
+    assert moves([rounds[0], rounds[0]]) == pytest.approx(np.eye(3))
+    learnt = replace(rounds[0], student=rounds[0].teacher)
+    assert moves([rounds[0], learnt])[:, 0] == pytest.approx(np.ones(3))
+
+
 def test_recorded_rollouts_are_read_and_the_last_line_is_json(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rng = np.random.default_rng(0)
-    teacher = rng.choice(3, size=(400, 64), p=[0.9, 0.05, 0.05]).astype(np.int16)
-    student = rng.choice(3, size=(400, 64), p=[0.9, 0.05, 0.05]).astype(np.int16)
-    student[:100] = 2
+    teacher, first, second = rng.choice(3, size=(3, 400, 64), p=[0.9, 0.05, 0.05]).astype(np.int16)
+    first[:100] = second[50:150] = 2
     embeddings = rng.normal(size=(400, 4)).astype(np.float16)
-    np.savez(tmp_path / "rollouts.npz", student=student, teacher=teacher, embeddings=embeddings)
-    main(["--recorded", str(tmp_path / "rollouts.npz"), "--seeds", "2"])
+    file = tmp_path / "rollouts.npz"
+    np.savez(file, student=np.stack([first, second]), teacher=teacher, embeddings=embeddings)
+    main(["--recorded", str(file), "--seeds", "2", "--parts", "recorded"])
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert found["quality_ratio"] > 0.9
+    assert found["quality_ratio"] == found["quality_ratio_recorded"] > 0.9
     assert found["student_sample_share"] <= 0.2
+    assert found["total_sample_share"] <= 0.125
 
 
 def test_recordings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     codes = np.zeros((4, 64), dtype=np.int16)
     file = tmp_path / "rollouts.npz"
-    np.savez(file, student=codes, teacher=codes)
+    np.savez(file, student=codes[None], teacher=codes)
     with pytest.raises(ValueError, match="no array embeddings"):
-        main(["--recorded", str(file)])
-    np.savez(file, student=codes, teacher=codes[:3], embeddings=np.zeros((4, 2)))
-    with pytest.raises(ValueError, match="do not fit"):
-        main(["--recorded", str(file)])
-    np.savez(file, student=codes[:, :16], teacher=codes[:, :16], embeddings=np.zeros((4, 2)))
+        load_recorded(file)
+    for student in (codes, codes[None, :3]):
+        np.savez(file, student=student, teacher=codes, embeddings=np.zeros((4, 2)))
+        with pytest.raises(ValueError, match="do not fit"):
+            load_recorded(file)
+    np.savez(file, student=codes[None, :, :16], teacher=codes[:, :16], embeddings=np.zeros((4, 2)))
     with pytest.raises(ValueError, match="give over 32"):
-        main(["--recorded", str(file)])
+        load_recorded(file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scripts.scoring_shapes import SHAPES, draw, make_pool, next_round, null_pool
+from scripts.scoring.shapes import SHAPES, draw, make_pool, next_round, null_pool
 
 
 @pytest.mark.parametrize("shape", SHAPES)
