@@ -33,6 +33,8 @@ class Outcome:
 
     report: Report
     spent: tuple[Spent, ...]
+    scoring: Spent
+    """On the score stages, in all rounds together."""
 
     def values(self) -> list[NDArray[np.float64]]:
         """Score per question of each main suite."""
@@ -53,17 +55,18 @@ def run_arm(settings: CampaignSettings, arm: str, home: Path) -> Outcome:
     try:
         kept = run_campaign(settings, ports, student, teacher)
         report = evaluate(Work(arm, settings.rounds, settings, teacher), kept, ports)
-        return Outcome(report, tuple(_spent(ports, arm, index) for index in range(1, settings.rounds + 1)))
+        rounds = [_spent(ports, arm, index) for index in range(1, settings.rounds + 1)]
+        scoring = Spent.total(stages["score"] for stages in rounds if "score" in stages)
+        return Outcome(report, tuple(Spent.total(stages.values()) for stages in rounds), scoring)
     finally:
         opened.close()
 
 
-def _spent(ports: Ports, campaign: str, index: int) -> Spent:
-    parts = [
-        recorded(ports.ledger, ports.blobs, campaign, index, name, kind)
-        for name, kind in (("score", Scores), ("synthesize", Admitted), ("select", TrainingSet), ("distill", Trained))
-    ]
-    return Spent.total(part.spent for part in parts if isinstance(part, PAID))
+def _spent(ports: Ports, campaign: str, index: int) -> dict[str, Spent]:
+    """By stage, of those that a round has finished."""
+    kinds = {"score": Scores, "synthesize": Admitted, "select": TrainingSet, "distill": Trained}
+    parts = {name: recorded(ports.ledger, ports.blobs, campaign, index, name, kind) for name, kind in kinds.items()}
+    return {name: part.spent for name, part in parts.items() if isinstance(part, PAID)}
 
 
 def paired_difference(first: Sequence[Outcome], second: Sequence[Outcome]) -> tuple[float, float, float]:
