@@ -64,9 +64,9 @@ def run_arm(settings: CampaignSettings, arm: str, home: Path) -> Outcome:
 
 def _spent(ports: Ports, campaign: str, index: int) -> dict[str, Spent]:
     """By stage, of those that a round has finished."""
-    kinds = {"score": Scores, "synthesize": Admitted, "select": TrainingSet, "distill": Trained}
-    parts = {name: recorded(ports.ledger, ports.blobs, campaign, index, name, kind) for name, kind in kinds.items()}
-    return {name: part.spent for name, part in parts.items() if isinstance(part, PAID)}
+    kinds = (("score", Scores), ("synthesize", Admitted), ("select", TrainingSet), ("distill", Trained))
+    parts = ((name, recorded(ports.ledger, ports.blobs, campaign, index, name, kind)) for name, kind in kinds)
+    return {name: part.spent for name, part in parts if isinstance(part, PAID)}
 
 
 def paired_difference(first: Sequence[Outcome], second: Sequence[Outcome]) -> tuple[float, float, float]:
