@@ -149,6 +149,31 @@ def status(
 
 
 @app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="Campaign.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Campaign that is compared with it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+    ledger: LedgerOption = None,
+) -> None:
+    """Two campaigns, paired by question, with intervals; what each spent, and where their settings differ."""
+    from loop.bootstrap import open_home
+    from loop.comparison import as_json as json_of
+    from loop.comparison import compare as compare_campaigns
+    from loop.comparison import comparison_tables
+    from loop.status import find_campaign, show
+
+    place = open_home(home, ledger)
+    for name in (first, second):
+        find_campaign(place.ledger, name)
+    found = compare_campaigns(place.ledger, place.blobs, first, second)
+    if as_json:
+        print(json.dumps(json_of(found), allow_nan=False, ensure_ascii=False))
+    else:
+        show(comparison_tables(found))
+
+
+@app.command()
 def score(
     file: FileArgument, set_: SetOption = None, home: HomeOption = DEFAULT_HOME, ledger: LedgerOption = None
 ) -> None:

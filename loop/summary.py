@@ -104,7 +104,12 @@ def metrics_of(stage: str, output: Any) -> dict[str, float]:
 
 def totals_of(outputs: Mapping[str, Any]) -> dict[str, float]:
     """What a round's finished stages spent together, by metric name."""
-    return _spent_numbers(_spent(outputs))
+    return _spent_numbers(spent_of(outputs))
+
+
+def spent_of(outputs: Mapping[str, Any]) -> Spent:
+    """What a round's finished stages spent together."""
+    return Spent.total(output.spent for output in outputs.values() if isinstance(output, PAID))
 
 
 def campaign_json(campaign: CampaignRow, rounds: Sequence[RoundRow], read: Read) -> dict[str, Any]:
@@ -128,7 +133,7 @@ def round_json(round: RoundRow, outputs: Mapping[str, Any]) -> dict[str, Any]:
     batch: TrainingSet | None = outputs.get("select")
     trained: Trained | None = outputs.get("distill")
     verdict: Verdict | None = outputs.get("judge")
-    spent = _spent(outputs)
+    spent = spent_of(outputs)
     return {
         "index": round.index,
         "status": str(round.status),
@@ -191,10 +196,6 @@ def _synthesis_json(admitted: Admitted | None) -> dict[str, Any]:
 
 def _accuracies(report: Report | None) -> dict[str, float]:
     return report.by_suite() if report else {}
-
-
-def _spent(outputs: Mapping[str, Any]) -> Spent:
-    return Spent.total(output.spent for output in outputs.values() if isinstance(output, PAID))
 
 
 def _mean(values: Sequence[float]) -> float | None:
