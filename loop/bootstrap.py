@@ -10,6 +10,7 @@ Every heavy import is inside a function: opening a home loads neither torch nor 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,11 +20,12 @@ from store.errors import DeltaloopError, UsageError
 if TYPE_CHECKING:
     from loop.adapters.models import Models
     from loop.config import CampaignSettings
+    from loop.intake import Source
     from loop.ports import Embedder, Index, Ports, Progress, Synthesizer, Tracker
     from store.blobs import FileBlobs
     from store.checkpoints import FileCheckpoints
     from store.ledger import Ledger
-    from store.records import Version
+    from store.records import Prompt, Quarantined, Version
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,13 @@ def _open_ledger(url_or_path: str | Path) -> Ledger:
             f"--ledger: not a database URL that this installation can open: {error}; give sqlite:///PATH, a plain path,"
             " or install the driver"
         ) from error
+
+
+def open_prompts(home: Home, source: Source) -> tuple[Iterator[Prompt | Quarantined], int | None]:
+    """The prompts of a source, their pictures stored as they are read, and how many rows it has if that is known."""
+    from loop.adapters import sources
+
+    return sources.open_prompts(source, home.blobs, what="SOURCE")
 
 
 def make_ports(home: Home, settings: CampaignSettings, progress: Progress) -> tuple[Ports, Version, Version]:

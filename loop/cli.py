@@ -56,6 +56,8 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. training.steps=50. May be repeated."),
 ]
+ColumnOption = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of this; guessed if left out.")]
+ColumnsOption = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Column of these; may be repeated.")]
 DEFAULT_HOME = Path("mlruns")
 
 
@@ -146,6 +148,45 @@ def status(
     show(campaign_table(summary))
     for line in unfinished(place.ledger.rounds(row.name)):
         print(line)
+
+
+@app.command(name="import")
+def import_(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="JSONL, CSV or Parquet file, `datasets` or image folder, or hub id.")
+    ],
+    pool: Annotated[str, typer.Option("--pool", metavar="NAME", help="Pool that the prompts join; made if absent.")],
+    question: ColumnOption = None,
+    images: ColumnsOption = None,
+    answer: ColumnOption = None,
+    skill: ColumnOption = None,
+    attribute: ColumnsOption = None,
+    max_chars: Annotated[int, typer.Option("--max-chars", min=1, help="Longest question.")] = 2000,
+    split: Annotated[str | None, typer.Option("--split", help="Split of a data set; by default train.")] = None,
+    subset: Annotated[str | None, typer.Option("--subset", help="Configuration of a hub data set.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+    ledger: LedgerOption = None,
+) -> None:
+    """Take prompts into a pool. Doing it twice adds nothing; bad rows are quarantined with their reason."""
+    from loop.bootstrap import open_home, open_prompts
+    from loop.intake import Columns, Source, check_pool_name, summary_lines, take_in
+    from loop.progress import make_progress
+
+    check_pool_name(pool)
+    columns = Columns(question, tuple(images or ()), answer, skill, tuple(attribute or ()), max_chars)
+    place = open_home(home, ledger)
+    with _resumable("the same command"):
+        entries, total = open_prompts(place, Source(source, columns, split, subset))
+        with make_progress(sys.stderr).bar("import", total) as advance:
+            taken = take_in(entries, pool, place.ledger, advance)
+    if as_json:
+        print(json.dumps({"source": source, "pool": pool, **vars(taken)}, ensure_ascii=False))
+    else:
+        print("\n".join(summary_lines(taken, source, pool)))
+    if not taken.added + taken.duplicate:
+        num = sum(taken.quarantined.values())
+        raise DeltaloopError(f"{source} holds no usable prompt ({num} quarantined); mend it, or name its columns")
 
 
 @app.command()

@@ -82,9 +82,9 @@ class Pool(Section):
     name: Name = "embedded"
     """A pool is shared by the campaigns of a home that name it; admitted prompts join it."""
     source: str = "embedded"
-    """`embedded`, or a JSONL file with `question` and `images` (paths beside the file)."""
+    """`embedded`, what `deltaloop import` takes (docs/prompts.md), or `imported`: the pool was filled by it before."""
     size: Positive = 600
-    """Prompts of the embedded pool; a JSONL file is taken whole."""
+    """Prompts of the embedded pool; anything else is taken whole."""
     easy_share: Share = 0.7
     """Share of easy questions in the embedded pool: sets as they come are mostly easy."""
     easy_vqa_share: Share = 0.15

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from loop.campaign import progressed
 from loop.config import CampaignSettings
-from loop.pool import fill_pool
+from loop.pool import fill_pool, usable_prompts
 from loop.ports import Ports
 from loop.scoring import score_prompts
 from loop.status import number, share, table_of
@@ -71,7 +71,7 @@ def measure(settings: CampaignSettings, ports: Ports, student: Version, teacher:
     # A plan is for one list of prompts: the key of this one must not be that of a round.
     key = digest_of({"pool": filled.digest, "settings": settings.model_dump(mode="json")})
     work = Work(f"score/{key}", max(1, done.next_round), settings, teacher)
-    prompts = ports.ledger.pool(filled.pool)
+    prompts = usable_prompts(settings, ports)
     scores, spent = score_prompts(work, done.student, prompts, ports, stage="score")
     return report(filled.pool, done.student, prompts, scores, samples=spent.student_samples + spent.teacher_samples)
 

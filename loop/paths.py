@@ -1,7 +1,8 @@
 """Paths in a campaign file: relative to the file, checked before anything runs.
 
 A model is `embedded:teacher`, `embedded:student`, a folder, or a hub name; what starts with `.`, `/` or `~`, or cannot
-be a hub name, must be a folder. A source is `embedded` or a file, an adapter a folder.
+be a hub name, must be a folder. A source of prompts is `embedded`, `imported`, a file, a folder, or a data set of the
+hub (owner/name); one of held-out questions is `embedded` or a file. An adapter is a folder.
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
     from loop.engine_settings import Engines
 
 EMBEDDED_MODELS = ("embedded:teacher", "embedded:student")
+EMBEDDED = "embedded"
+IMPORTED = "imported"
+"""A source of prompts that is no source: the pool was filled before."""
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+DATASET_NAME = re.compile(r"(?!.*\.(jsonl?|csv|parquet|txt|zip)$)[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+"""A data set of the hub; what looks like a file is one that is missing."""
 
 
 def with_paths(settings: CampaignSettings, file: Path) -> CampaignSettings:
@@ -32,10 +38,8 @@ def with_paths(settings: CampaignSettings, file: Path) -> CampaignSettings:
                     role: _model(file, f"models.{role}", getattr(models, role), base) for role in ("teacher", "student")
                 }
             ),
-            "pool": pool.model_copy(update={"source": _source(file, "pool.source", pool.source, base)}),
-            "evaluation": evaluation.model_copy(
-                update={"source": _source(file, "evaluation.source", evaluation.source, base)}
-            ),
+            "pool": pool.model_copy(update={"source": _prompts(file, pool.source, base)}),
+            "evaluation": evaluation.model_copy(update={"source": _held_out(file, evaluation.source, base)}),
             "embedding": embedding
             if own_encoder
             else embedding.model_copy(update={"model": _model(file, "embedding.model", embedding.model, base)}),
@@ -76,10 +80,26 @@ def _model(file: Path, key: str, value: str, base: Path) -> str:
     return value
 
 
-def _source(file: Path, key: str, value: str, base: Path) -> str:
-    if value == "embedded":
+def _prompts(file: Path, value: str, base: Path) -> str:
+    if value in (EMBEDDED, IMPORTED):
+        return value
+    path = base / Path(value).expanduser()
+    if path.exists():
+        return str(path)
+    if DATASET_NAME.fullmatch(value):
+        return value
+    raise UsageError(
+        f"{file}: `pool.source` = {value!r}: there is no file or folder {path}; correct the path, or say `{EMBEDDED}`,"
+        f" or `{IMPORTED}` for a pool that `deltaloop import` filled"
+    )
+
+
+def _held_out(file: Path, value: str, base: Path) -> str:
+    if value == EMBEDDED:
         return value
     path = base / Path(value).expanduser()
     if not path.is_file():
-        raise UsageError(f"{file}: `{key}` = {value!r}: there is no file {path}; correct the path, or say `embedded`")
+        raise UsageError(
+            f"{file}: `evaluation.source` = {value!r}: there is no file {path}; correct the path, or say `{EMBEDDED}`"
+        )
     return str(path)

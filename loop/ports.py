@@ -172,6 +172,10 @@ class Blobs(Protocol):
         """Store bytes, return their sha256."""
         ...
 
+    def put_all(self, many: Sequence[bytes]) -> list[str]:
+        """Store several pieces, return their sha256s in order."""
+        ...
+
     def get(self, digest: str) -> bytes:
         """KeyError if absent; `store.errors.Corrupt` if the bytes do not match."""
         ...
@@ -331,7 +335,7 @@ class Tracker(Protocol):
 class Progress(Protocol):
     """Tells a person how far a long piece of work is."""
 
-    def bar(self, label: str, total: int) -> AbstractContextManager[Advance]: ...
+    def bar(self, label: str, total: int | None) -> AbstractContextManager[Advance]: ...
 
 
 class Advance(Protocol):

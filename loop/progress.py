@@ -35,9 +35,9 @@ class RichProgress:
         self._num_open = 0
 
     @contextmanager
-    def bar(self, label: str, total: int) -> Iterator[Advance]:
-        """A bar for `total` pieces of work; none is drawn for no work."""
-        if not total:
+    def bar(self, label: str, total: int | None) -> Iterator[Advance]:
+        """A bar for `total` pieces of work, without an end if that is unknown; none is drawn for no work."""
+        if total == 0:
             yield _ignore
             return
         if not self._num_open:
@@ -79,9 +79,10 @@ class LineProgress:
         self._told = clock()
 
     @contextmanager
-    def bar(self, label: str, total: int) -> Iterator[Advance]:
-        """Lines of the form `label 320/4800 118/s`."""
+    def bar(self, label: str, total: int | None) -> Iterator[Advance]:
+        """Lines of the form `label 320/4800 118/s`; `label 320 118/s` where the end is unknown."""
         begun, done = self._clock(), 0
+        of = "" if total is None else f"/{total}"
 
         def advance(num: int, /) -> None:
             nonlocal done
@@ -90,7 +91,7 @@ class LineProgress:
             if now - self._told >= self._every_s:
                 self._told = now
                 rate = done / max(now - begun, 1e-9)
-                print(f"{label} {done}/{total} {rate:.3g}/s", file=self._stream, flush=True)
+                print(f"{label} {done}{of} {rate:.3g}/s", file=self._stream, flush=True)
 
         yield advance
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from loop.adaptive_scoring import score_adaptively
+from loop.pool import usable_prompts
 from loop.ports import Ports
 from loop.rollouts import classes_of, sample_side
 from loop.work import Work
@@ -54,6 +55,6 @@ def _pool_at_start(work: Work, ports: Ports) -> tuple[Prompt, ...]:
     plan = ports.ledger.find_plan(key)
     if plan is not None:
         return ports.ledger.prompts(plan[0])
-    prompts = ports.ledger.pool(work.settings.pool.name)
+    prompts = usable_prompts(work.settings, ports)
     ports.ledger.add_plan(key, [[prompt.id for prompt in prompts]])
     return prompts

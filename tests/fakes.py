@@ -188,7 +188,7 @@ class FakeEvaluator:
 
 class QuietProgress:
     @contextmanager
-    def bar(self, label: str, total: int) -> Iterator[Advance]:
+    def bar(self, label: str, total: int | None) -> Iterator[Advance]:
         yield lambda done: None
 
 

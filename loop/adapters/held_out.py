@@ -8,16 +8,23 @@ Both give a suite's name, its metric and its questions; `whole` ones stand for s
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from loop.adapters.cells import Pictures
+from loop.adapters.columns import read_row
 from loop.adapters.images import to_png
-from loop.adapters.jsonl import Refused, read_entries, to_prompt
-from loop.adapters.sources import existing_file, world_prompt
+from loop.adapters.jsonl import Refused, read_entries
+from loop.adapters.prompt_source import check
+from loop.adapters.sources import world_prompt
+from loop.intake import Columns
 from loop.metrics import METRICS
+from loop.paths import EMBEDDED
 from loop.world import easy_vqa
 from loop.world.sets import SUITES, suite_items
 from store.errors import UsageError
@@ -103,7 +110,7 @@ class FileHeldOut:
     def __init__(self, settings: Evaluation, blobs: Blobs) -> None:
         self._settings = settings
         self._blobs = blobs
-        self._path = existing_file("evaluation.source", settings.source)
+        self._path = _existing(settings.source)
 
     def whole(self, suite: str) -> str:
         """A suite of more questions than a round takes has a whole."""
@@ -139,6 +146,7 @@ class FileHeldOut:
         """Questions and metric of each suite."""
         suites: dict[str, list[HeldOutQuestion]] = {}
         metrics: dict[str, str] = {}
+        pictures = Pictures(self._path.parent)
         for number, entry in read_entries(self._path):
             try:
                 if isinstance(entry, Refused):
@@ -146,13 +154,26 @@ class FileHeldOut:
                 suite, metric, references = _suite_keys(entry)
                 if metrics.setdefault(suite, metric) != metric:
                     raise Refused(f"suite {suite!r} is scored by {metrics[suite]!r} already, not by {metric!r}")
-                prompt = to_prompt(entry, self._path.parent, self._blobs, Origin.HELD_OUT)
+                checked = check(read_row(entry, Columns()), pictures)
+                prompt = checked.prompt(self._blobs.put_all(checked.images), Origin.HELD_OUT)
             except Refused as reason:
                 raise UsageError(
                     f"`evaluation.source`: {self._path}:{number}: {reason}; correct or remove the line"
                 ) from None
             suites.setdefault(suite, []).append(HeldOutQuestion(prompt, references))
         return suites, metrics
+
+
+def _existing(value: str) -> Path:
+    """The JSONL file that the setting names. UsageError with the key, the value and the remedy if it is none."""
+    path, key = Path(value).expanduser(), "`evaluation.source`"
+    if path.suffix != ".jsonl":
+        raise UsageError(f"{key} = {value!r} is neither `{EMBEDDED}` nor a .jsonl file; name one of the two")
+    if not path.is_file():
+        raise UsageError(f"{key} = {value!r}: there is no such file; correct the path, or use `{EMBEDDED}`")
+    if not os.access(path, os.R_OK):
+        raise UsageError(f"{key} = {value!r} cannot be read; change its permissions, or name another file")
+    return path
 
 
 def _official_test(blobs: Blobs) -> Iterator[HeldOutQuestion]:
@@ -181,4 +202,4 @@ def _suite_keys(entry: dict[str, Any]) -> tuple[str, str, tuple[str, ...]]:
 
 def open_held_out(settings: Evaluation, blobs: Blobs) -> HeldOut:
     """The suites that a campaign evaluates on. UsageError if it names none."""
-    return EmbeddedHeldOut(settings, blobs) if settings.source == "embedded" else FileHeldOut(settings, blobs)
+    return EmbeddedHeldOut(settings, blobs) if settings.source == EMBEDDED else FileHeldOut(settings, blobs)

@@ -23,8 +23,9 @@ from store.records import HeldOutQuestion, Prompt
 if TYPE_CHECKING:
     from loop.ports import Blobs
 
+MAX_SIDE = 65_535
 MAX_PIXELS = 50_000_000
-"""Larger pictures are refused by their header, before any pixel is decoded."""
+"""Larger pictures are refused by their header, before any pixel is decoded; the side is the longest that JPEG has."""
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """Raster formats whose decoders run no program: Pillow hands EPS, for one, to Ghostscript."""
@@ -61,12 +62,16 @@ def _check(data: bytes) -> None:
         width, height = picture.size
         if not width or not height:
             raise ValueError(f"it has no pixels ({width}x{height})")
+        if max(width, height) > MAX_SIDE:
+            raise Image.DecompressionBombError(f"a side of {width}x{height} is longer than {MAX_SIDE} pixels")
         if width * height > MAX_PIXELS:
             raise Image.DecompressionBombError(f"{width}x{height} is more than {MAX_PIXELS} pixels")
         picture.verify()
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I"):  # 16 bits a pixel: Pillow would cut all that is brighter than 255 to white
+        return picture.convert("I").point(lambda value: value / 256).convert("L").convert("RGB")
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")

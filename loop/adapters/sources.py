@@ -1,19 +1,21 @@
-"""Where a pool's prompts come from: the embedded world or a JSONL file, streamed; what cannot be one is quarantined.
+"""Where a pool's prompts come from: the embedded world, a table of the user's, or an import that was made before.
 
-Pool settings -> read_source -> Prompt | Quarantined, one by one; images go into blobs on the way
+Pool settings -> read_source  ->  Prompt | Quarantined, one by one; images go into blobs on the way
+Source        -> open_prompts ->  the same, of a table, with the number of its rows
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from loop.adapters.images import to_png
-from loop.adapters.jsonl import Refused, read_entries, shown, to_prompt
+from loop.adapters.prompt_source import prompts_of
+from loop.adapters.tables import open_table
+from loop.intake import Source
+from loop.paths import EMBEDDED, IMPORTED
 from loop.world.questions import FAMILIES, Question
 from loop.world.scenes import Scene, to_json
 from loop.world.sets import pool_items
@@ -24,15 +26,14 @@ if TYPE_CHECKING:
     from loop.config import Pool
     from loop.ports import Blobs
 
-EMBEDDED = "embedded"
 MAX_DRAWS = 4
 """Draws per wanted prompt of the embedded pool before it is taken to have no more: easy-vqa repeats itself."""
 
 
 def read_source(settings: Pool, blobs: Blobs) -> Iterator[Prompt | Quarantined]:
-    """The prompts that a pool starts from; `size` and the shares are for the embedded one, a file is read whole.
+    """The prompts that a pool starts from; `size` and the shares are for the embedded one, a table is read whole.
 
-    UsageError, at once, for a source that is neither `embedded` nor a readable JSONL file, and for impossible shares.
+    UsageError, at once, for a source that cannot be read, and for impossible shares.
     """
     if settings.source == EMBEDDED:
         if settings.easy_vqa_share > settings.easy_share:
@@ -41,19 +42,15 @@ def read_source(settings: Pool, blobs: Blobs) -> Iterator[Prompt | Quarantined]:
                 f" {settings.easy_share}, which includes it; lower the first or raise the second"
             )
         return _embedded(settings, blobs)
-    return _from_file(existing_file("pool.source", settings.source), blobs)
+    if settings.source == IMPORTED:
+        return iter(())
+    return open_prompts(Source(settings.source), blobs, what="`pool.source`")[0]
 
 
-def existing_file(key: str, value: str) -> Path:
-    """The JSONL file that a setting names. UsageError with the key, the value and the remedy if it is none."""
-    path = Path(value).expanduser()
-    if path.suffix != ".jsonl":
-        raise UsageError(f"`{key}` = {value!r} is neither `{EMBEDDED}` nor a .jsonl file; name one of the two")
-    if not path.is_file():
-        raise UsageError(f"`{key}` = {value!r}: there is no such file; correct the path, or use `{EMBEDDED}`")
-    if not os.access(path, os.R_OK):
-        raise UsageError(f"`{key}` = {value!r} cannot be read; change its permissions, or name another file")
-    return path
+def open_prompts(source: Source, blobs: Blobs, *, what: str) -> tuple[Iterator[Prompt | Quarantined], int | None]:
+    """The prompts of a table, and how many rows it has where that is known. UsageError, at once, if it is none."""
+    table = open_table(source, what=what)
+    return prompts_of(table, source.columns, blobs), table.total
 
 
 def world_prompt(question: Question, scene: Scene | None, image: str, origin: Origin) -> Prompt:
@@ -77,13 +74,3 @@ def _embedded(settings: Pool, blobs: Blobs) -> Iterator[Prompt]:
             yield prompt
         if len(seen) == settings.size:
             return
-
-
-def _from_file(path: Path, blobs: Blobs) -> Iterator[Prompt | Quarantined]:
-    for number, entry in read_entries(path):
-        try:
-            if isinstance(entry, Refused):
-                raise entry
-            yield to_prompt(entry, path.parent, blobs, Origin.SEED)
-        except Refused as reason:
-            yield Quarantined(f"{path.name}:{number}", shown(entry), str(reason))

@@ -106,6 +106,10 @@ class Aside:
         self._own[name] = data
         return name
 
+    def put_all(self, many: Sequence[bytes]) -> list[str]:
+        """Keep several pieces."""
+        return [self.put(data) for data in many]
+
     def get(self, digest: str) -> bytes:
         """From memory, else from below. KeyError if absent there too."""
         return self._own[digest] if digest in self._own else self._below.get(digest)

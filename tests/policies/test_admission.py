@@ -55,6 +55,12 @@ def test_unusable_questions_and_why(question: str, reason: str) -> None:
     assert reason in str(well_formed(question))
 
 
+def test_control_characters_of_a_users_own_text_may_stay() -> None:
+    assert well_formed("How\x00 many\x1b[31m?", controls=True) is None
+    assert "lone surrogate" in str(well_formed("How many\ud800?", controls=True))
+    assert "empty" in str(well_formed("\x00\x07", controls=True))
+
+
 def test_the_limit_is_a_setting() -> None:
     assert well_formed("abc", max_chars=3) is None
     assert "more than 2" in str(well_formed("abc", max_chars=2))
@@ -76,6 +82,12 @@ def test_spellings_of_one_question_are_the_same(one: str, other: str) -> None:
 @pytest.mark.parametrize(("one", "other"), [("over 1.5?", "over 15?"), ("is 3 > 2?", "is 3 < 2?"), ("red?", "blue?")])
 def test_different_questions_stay_different(one: str, other: str) -> None:
     assert normalise_question(one) != normalise_question(other)
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=30))
+@example("1\x00.5 (a_b) $3 1.\x1f5")
+def test_the_short_way_for_ascii_gives_what_the_long_way_gives(text: str) -> None:
+    assert normalise_question(f"é {text}").removeprefix("é").strip() == normalise_question(text)
 
 
 @given(st.text(max_size=30))

@@ -46,6 +46,29 @@ def test_no_temporary_file_stays(blobs: FileBlobs, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == [name[2:]]
 
 
+@pytest.mark.parametrize("num", [0, 1, 3, 40])
+def test_many_come_back_in_order_each_written_once(blobs: FileBlobs, num: int) -> None:
+    many = [bytes([number]) * number for number in range(num)]
+    kept = blobs.put(b"kept")
+    before = blobs.path(kept).stat().st_ino
+    names = blobs.put_all([*many, *reversed(many), b"kept"])
+    assert [blobs.get(name) for name in names] == [*many, *reversed(many), b"kept"]
+    assert blobs.path(kept).stat().st_ino == before
+    assert list(blobs) == sorted(set(names))
+
+
+def test_a_disk_that_fails_half_way_leaves_only_whole_files(tmp_path: Path) -> None:
+    blobs = FileBlobs(tmp_path / "blobs")
+    many = [bytes([number]) * 9 for number in range(20)]
+    blocked = blobs.path(digest(many[12]))
+    blocked.mkdir(parents=True)
+    (blocked / "in the way").touch()
+    with pytest.raises(OSError, match="directory"):
+        blobs.put_all(many)
+    files = [path for path in (tmp_path / "blobs").rglob("*") if path.is_file() and path.parent != blocked]
+    assert all(digest(path.read_bytes()) == path.parent.name + path.name for path in files)
+
+
 def test_a_flipped_bit_is_found(blobs: FileBlobs) -> None:
     name = blobs.put(b"some data")
     path = blobs.path(name)

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from loop.adapters.cells import MAX_IMAGE_BYTES
 from loop.adapters.images import decode, to_png
-from loop.adapters.jsonl import MAX_IMAGE_BYTES, MAX_LINE_BYTES
+from loop.adapters.jsonl import MAX_LINE_BYTES
 from loop.adapters.sources import read_source
 from loop.adapters.suites import Aside
 from loop.config import Pool
@@ -76,10 +77,11 @@ BAD_LINES = {
     "blank question": (line(question=" \t\u200b"), "empty"),
     "question too long": (line(question="why " * 5000), "characters"),
     "lone surrogate": (b'{"question": "what \\ud800 ?"}', "surrogate"),
-    "nul": (b'{"question": "what \\u0000 ?"}', "control character"),
-    "images not a list": (line(question="what ?", images="good.png"), "`images` must be a list"),
-    "image not a text": (line(question="what ?", images=[1]), "`images` must be a list"),
-    "images null": (line(question="what ?", images=None), "`images` must be a list"),
+    "image of another type": (line(question="what ?", images=[1]), "undecodable image: the cell holds int"),
+    "images null": (line(question="what ?", images=None), "null image: `images` is null"),
+    "one image null": (line(question="what ?", images=["good.png", None]), "null image"),
+    "image on the web": (line(question="what ?", images=["https://example.org/a.png"]), "none is fetched"),
+    "image by file URL": (line(question="what ?", images=["file:///etc/passwd"]), "none is fetched"),
     "missing image": (line(question="what ?", images=["gone.png"]), "there is no image file 'gone.png'"),
     "second image missing": (line(question="what ?", images=["good.png", "gone.png"]), "'gone.png'"),
     "truncated image": (line(question="what ?", images=["cut.png"]), "does not decode"),
@@ -166,10 +168,11 @@ def test_reading_streams(folder: Path, blobs: FileBlobs) -> None:
 
 
 UNUSABLE: dict[str, tuple[Callable[[Path], str], str]] = {
-    "missing file": (lambda folder: str(folder / "gone.jsonl"), "there is no such file"),
-    "folder": (lambda folder: str(folder), "neither `embedded` nor a .jsonl file"),
-    "folder with the ending": (lambda folder: str(_made(folder / "x.jsonl")), "there is no such file"),
-    "another word": (lambda folder: "embeded", "neither `embedded` nor a .jsonl file"),
+    "missing file": (lambda folder: str(folder / "gone.jsonl"), "no such file or folder is here"),
+    "folder without prompts": (lambda folder: str(folder), "the folder holds neither metadata.jsonl"),
+    "folder with the ending": (lambda folder: str(_made(folder / "x.jsonl")), "the folder holds neither"),
+    "another word": (lambda folder: "embeded", "no such file or folder is here"),
+    "another format": (lambda folder: str(folder / "page.png"), "files may end in .jsonl, .csv, .parquet"),
 }
 
 
