@@ -3,6 +3,7 @@
     ledger    facts, read and written         samplers  version -> sampler -> streamed batches of samples
     embedder  prompts -> unit vectors         synthesizer  seeds + skills + count -> candidates
     trainer   student + prompts -> checkpoint evaluator  version -> a report per suite
+    scorer    prompts + responses -> log-probabilities per token
     tracker   a view for people               progress  bars on a terminal, lines elsewhere
 
 Nothing here imports torch, transformers, mlflow or an SQL library.
@@ -215,6 +216,29 @@ class Sampler(Protocol):
         Each sample draws from its own generator, seeded by (seed, prompt id, index): neither the batch nor the order
         matters. `settings.temperature == 0` is greedy. An engine that can, holds every response to the JSON `schema`;
         others ignore it, so who passes one validates what comes back.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class TokenScores:
+    """What a model thinks of a response, token by token; natural logarithms of probabilities at temperature 1."""
+
+    given: NDArray[np.float32]
+    """[tokens], of each token of the response after those before it."""
+    top_ids: NDArray[np.int64]
+    """[tokens, k], the likeliest tokens in that place, likeliest first."""
+    top: NDArray[np.float32]
+    """[tokens, k], theirs."""
+
+
+class Scorer(Protocol):
+    """Scores given responses with one model version."""
+
+    def score(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[int]], *, top: int) -> list[TokenScores]:
+        """Scores of a response per prompt, as token ids of the version's tokenizer, with the `top` likeliest tokens.
+
+        Every response has at least one token.
         """
         ...
 

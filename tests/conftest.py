@@ -10,12 +10,15 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.vllm_environment.serving import Served
 
 ROOT = Path(__file__).resolve().parents[1]
 SMOKE = ROOT / "scripts" / "campaigns" / "smoke.toml"
@@ -94,6 +97,18 @@ def smoke_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_smoke(
         folder / "home", PYTHONPATH=os.pathsep.join([str(watch), *filter(None, [os.environ.get("PYTHONPATH")])])
     )
+
+
+@pytest.fixture(scope="session")
+def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The embedded teacher behind a real `vllm serve`: half a minute to start, so one for the whole suite."""
+    from tests.vllm_environment.serving import NEEDED, PYTHON, serving
+
+    if not PYTHON.exists():
+        pytest.skip(NEEDED)
+    folder = ROOT / "loop" / "embedded" / "teacher"
+    with serving(folder, tmp_path_factory.mktemp("vllm") / "server.log", name="teacher") as served:
+        yield served
 
 
 def run_smoke(home: Path, **environment: str) -> Path:

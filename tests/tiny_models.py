@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from transformers import LlamaConfig, LlamaForCausalLM
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from loop.embedded.architecture import build_model, build_processor
 from store.blobs import FileBlobs
@@ -53,6 +56,21 @@ def write_text_model(folder: Path, *, seed: int, sharpness: float = 20.0) -> Pat
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def byte_tokenizer(special: Sequence[str] = ("<|im_start|>", "<|im_end|>")) -> PreTrainedTokenizerFast:
+    """A token per byte, and special ones; `<|im_end|>` ends a response."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(BPE(vocab={letter: index for index, letter in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        additional_special_tokens=list(special),
+        clean_up_tokenization_spaces=False,
+    )
 
 
 def version_of(folder: Path, role: Role = Role.STUDENT) -> Version:

@@ -53,9 +53,10 @@ def draw(
         ModelUnusable: If the logits are not numbers, with the prompt at which that showed.
     """
     mask = batch["attention_mask"]
-    start = mask.sum(-1)  # position of the first new token
+    placed = positions(loaded.model, batch)
+    start = placed.reshape(-1, *mask.shape).amax((0, 2)) + 1  # position of the first new token
     samples = _Samples(wanted, max_tokens, loaded.stop_ids)
-    output = loaded.model(**batch, position_ids=positions(mask), use_cache=True, logits_to_keep=1)
+    output = loaded.model(**batch, position_ids=placed, use_cache=True, logits_to_keep=1)
     cache = output.past_key_values
     for step in range(max_tokens):
         logits = output.logits[:, -1]

@@ -47,7 +47,7 @@ def response_logits(model: Any, batch: Mapping[str, Tensor], responses: Response
         if key in PER_TOKEN:
             value = torch.cat([value, grown.get(key, torch.zeros_like(responses.ids[:, :-1]))], dim=1)
         inputs[key] = value
-    output = model(**inputs, position_ids=positions(inputs["attention_mask"]), use_cache=False, logits_to_keep=steps)
+    output = model(**inputs, position_ids=positions(model, inputs), use_cache=False, logits_to_keep=steps)
     return output.logits.float()
 
 

@@ -97,7 +97,8 @@ class SentenceTransformerEmbedder:
 def _question_states(loaded: Loaded, batch: dict[str, Tensor]) -> Tensor:
     """Mean hidden state [prompts, d] over words: no padding, no special token, no image token."""
     mask = batch["attention_mask"]
-    hidden = loaded.model.base_model(**batch, position_ids=positions(mask), use_cache=False).last_hidden_state.float()
+    placed = positions(loaded.model, batch)
+    hidden = loaded.model.base_model(**batch, position_ids=placed, use_cache=False).last_hidden_state.float()
     special = torch.tensor(loaded.tokenizer.all_special_ids, device=mask.device)
     words = (mask.bool() & ~torch.isin(batch["input_ids"], special)).unsqueeze(-1)
     return (hidden * words).sum(1) / words.sum(1).clamp_min(1)

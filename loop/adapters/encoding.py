@@ -19,7 +19,7 @@ from torch import Tensor
 
 from loop.adapters.images import decode
 from loop.ports import Blobs
-from store.errors import DeltaloopError, ModelUnusable, UnreadableImage
+from store.errors import DeltaloopError, UnreadableImage
 from store.records import Prompt
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Encoder:
         return {key: value.to(loaded.device) for key, value in batch.items()}
 
     def _single(self, loaded: Loaded, prompt: Prompt) -> dict[str, Tensor]:
-        key = (loaded.reader, prompt.id)
+        key = (loaded.identity, prompt.id)
         if key not in self._kept:
             self._kept[key] = _processed(loaded, [prompt], self._blobs)
             self._kept_bytes += _size(self._kept[key])
@@ -64,9 +64,18 @@ class Encoder:
         return self._kept[key]
 
 
-def positions(attention_mask: Tensor) -> Tensor:
-    """Position of each token in its own row [rows, tokens], so that left padding shifts nothing."""
-    return (attention_mask.cumsum(-1) - 1).clamp_min(0)
+def positions(model: Any, batch: Mapping[str, Tensor]) -> Tensor:
+    """Position of each token in its own row [rows, tokens], so that left padding shifts nothing.
+
+    Where a model places image tokens on several axes (time, height, width: arXiv 2409.12191, 2.1), there is one more
+    axis in front, and a text token's position is the same on all of them.
+    """
+    mask = batch["attention_mask"]
+    if "image_grid_thw" in batch and hasattr(model.base_model, "get_rope_index"):
+        told = ("input_ids", "attention_mask", "mm_token_type_ids", "image_grid_thw")
+        placed: Tensor = model.base_model.get_rope_index(**{key: batch[key] for key in told})[0]
+        return placed
+    return (mask.cumsum(-1) - 1).clamp_min(0)
 
 
 def open_image(blobs: Blobs, digest: str) -> Image.Image:
@@ -82,30 +91,16 @@ def open_image(blobs: Blobs, digest: str) -> Image.Image:
 def _processed(loaded: Loaded, prompts: Sequence[Prompt], blobs: Blobs) -> dict[str, Tensor]:
     """What the model's processor makes of some prompts, as one batch."""
     images = [[open_image(blobs, digest) for digest in prompt.images] for prompt in prompts]
-    texts = [_chat(loaded, prompt) for prompt in prompts]
-    # A template that writes the start token itself must not get a second one from the tokenizer.
-    bos = loaded.tokenizer.bos_token
+    texts = [loaded.chat(prompt) for prompt in prompts]
     options: dict[str, Any] = {
         "text": texts,
         "padding": True,
         "return_tensors": "pt",
-        "add_special_tokens": not (bos and texts[0].startswith(bos)),
+        "add_special_tokens": loaded.adds_special_tokens(texts[0]),
     }
     if any(images):
-        if not loaded.sees_images:
-            asked = next(prompt.id for prompt in prompts if prompt.images)
-            raise ModelUnusable(f"{loaded.name}: it reads no images, but prompt {asked} has one; choose another model")
         options["images"] = images
     return dict(loaded.processor(**options))
-
-
-def _chat(loaded: Loaded, prompt: Prompt) -> str:
-    """The prompt in the model's chat template, images first."""
-    content: str | list[dict[str, str]] = prompt.question
-    if loaded.sees_images:
-        content = [*({"type": "image"} for _ in prompt.images), {"type": "text", "text": prompt.question}]
-    turns = [{"role": "user", "content": content}]
-    return loaded.processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
 
 
 def _joined(singles: Sequence[Mapping[str, Tensor]], pad_id: int) -> dict[str, Tensor] | None:

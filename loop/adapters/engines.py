@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from loop.adapters.lora import merged_source
 from loop.adapters.models import Models, resolve_version
 from loop.adapters.sampler import TransformersSamplers
+from loop.adapters.vllm_engine import VllmSamplers
 from loop.config import CampaignSettings
 from loop.engine_settings import Engine, ServerEngine, TransformersEngine, VllmEngine
 from loop.ports import Blobs, Checkpoints, Sampler, Samplers
@@ -65,5 +66,5 @@ def _samplers(role: Role, engine: Engine, models: Models) -> Samplers:
     if isinstance(engine, ServerEngine):
         raise UsageError(f'engines.{role}.kind = "server" is not built yet; choose "transformers"')
     if isinstance(engine, VllmEngine):
-        raise UsageError(f'engines.{role}.kind = "vllm" is not built yet; choose "transformers"')
+        return VllmSamplers(engine, models.blobs, models.checkpoints, dtype=models.dtype)
     return TransformersSamplers(models)

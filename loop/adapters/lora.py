@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from loop.adapters.models import CHECKPOINT, load, quietly, source_folder
+from loop.adapters.models import CHECKPOINT, load, source_folder
+from loop.adapters.reading import quietly
 from loop.ports import Checkpoints
 from store.errors import ModelUnusable
 

@@ -11,34 +11,24 @@ Sampler, embedder and trainer share one `Models`, so that teacher, student and c
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
-from transformers import (
-    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForImageTextToText,
-    AutoProcessor,
-    AutoTokenizer,
-    logging,
-)
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
 import loop.embedded
 from loop.adapters.encoding import Encoder
+from loop.adapters.reading import LOADING_ERRORS, Reader, load_reader, quietly
 from loop.engine_settings import TransformersEngine
 from loop.ports import Blobs, Checkpoints
 from store.checkpoints import folder_digest
 from store.errors import ModelUnusable
-from store.records import Prompt, Role, Version, digest_of
+from store.records import Prompt, Role, Version
 
 EMBEDDED = "embedded:"
 CHECKPOINT = "checkpoint:"
@@ -74,41 +64,15 @@ def resolve_version(source: str, role: Role, checkpoints: Checkpoints) -> Versio
 
 
 @dataclass(frozen=True)
-class Loaded:
+class Loaded(Reader):
     """A model in evaluation mode with what reads its prompts."""
 
-    name: str
-    """For messages: the version's source and the start of its id."""
     model: Any
-    processor: Any
-    """A processor, or the bare tokenizer of a text-only model."""
-    sees_images: bool
-    reader: str
-    """Identity of the processor: models with the same one read the same batches."""
-
-    @property
-    def tokenizer(self) -> Any:
-        """The tokenizer, inside the processor where there is one."""
-        return self.processor.tokenizer if self.sees_images else self.processor
 
     @property
     def device(self) -> torch.device:
         """Where the model lives."""
         return self.model.device
-
-    @property
-    def stop_ids(self) -> frozenset[int]:
-        """Tokens that end a response."""
-        eos = self.model.generation_config.eos_token_id
-        ids = eos if isinstance(eos, list) else [eos]
-        return frozenset(id for id in (*ids, self.tokenizer.eos_token_id) if id is not None)
-
-    @property
-    def placeholder_ids(self) -> frozenset[int]:
-        """Tokens that stand for pixels: in a response, a forward pass would look for an image that is not there."""
-        config = self.model.config
-        ids = (getattr(config, name, None) for name in ("image_token_id", "video_token_id"))
-        return frozenset(id for id in ids if id is not None)
 
 
 def load(
@@ -121,27 +85,24 @@ def load(
     Raises:
         ModelUnusable: If it cannot be loaded, or if its processor would silently ignore the images.
     """
+    reader = load_reader(folder, name=name)
+    model_class = AutoModelForImageTextToText if reader.sees_images else AutoModelForCausalLM
     try:
         with quietly():
-            sees_images = type(AutoConfig.from_pretrained(folder)) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
-            model_class = AutoModelForImageTextToText if sees_images else AutoModelForCausalLM
             model, report = model_class.from_pretrained(
                 folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **_placement(engine)
             )
-            processor = (AutoProcessor if sees_images else AutoTokenizer).from_pretrained(folder)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+    except LOADING_ERRORS as error:
         raise ModelUnusable(f"{name}: cannot be loaded: {error}; is the folder complete?") from error
-    _check(name, model, processor, sees_images, sorted(report["missing_keys"]))
+    missing = sorted(report["missing_keys"])
+    if missing:  # transformers fills them with random numbers
+        raise ModelUnusable(
+            f"{name}: {len(missing)} of its weights are missing, the first is {missing[0]}; get them all"
+        )
     if engine.device_map == "none":
         model = model.to(device)
-    model = model.eval().requires_grad_(False)
-    loaded = Loaded(name, model, processor, sees_images, _reader(processor, sees_images))
-    loaded.tokenizer.padding_side = "left"
-    if loaded.tokenizer.pad_token is None:
-        loaded.tokenizer.pad_token = loaded.tokenizer.eos_token
-    if not loaded.stop_ids:
-        raise ModelUnusable(f"{name}: no token ends a response; set eos_token_id in generation_config.json")
-    return loaded
+    parts = {part.name: getattr(reader, part.name) for part in fields(reader)}
+    return Loaded(**parts, model=model.eval().requires_grad_(False))
 
 
 class Models:
@@ -159,8 +120,8 @@ class Models:
     ) -> None:
         self.blobs = blobs
         self.device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        self._checkpoints = checkpoints
-        self._dtype: torch.dtype = getattr(torch, dtype)
+        self.checkpoints = checkpoints
+        self.dtype = dtype
         self._engines = engines or {}
         self._encoder = Encoder(blobs)
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
@@ -171,7 +132,7 @@ class Models:
         if version.id not in self._loaded:
             while len(self._loaded) >= MODELS_IN_USE:
                 self._loaded.popitem(last=False)
-            self._loaded[version.id] = self._load(version, self._dtype)
+            self._loaded[version.id] = self._load(version, getattr(torch, self.dtype))
         self._loaded.move_to_end(version.id)
         return self._loaded[version.id]
 
@@ -185,7 +146,7 @@ class Models:
 
     def _load(self, version: Version, dtype: torch.dtype) -> Loaded:
         return load(
-            source_folder(version.source, self._checkpoints),
+            source_folder(version.source, self.checkpoints),
             name=f"{version.source} ({version.id[:12]})",
             device=self.device,
             dtype=dtype,
@@ -197,61 +158,6 @@ def _placement(engine: TransformersEngine) -> dict[str, str]:
     """What `from_pretrained` is told of an engine; what is left to the library is not said."""
     said = {"device_map": engine.device_map, "attn_implementation": engine.attention}
     return {key: value for key, value in said.items() if value not in ("none", "default")}
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """Silences what transformers prints while it reads or writes weights: what matters there is checked here."""
-    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if shown:
-            logging.enable_progress_bar()
-
-
-def _check(name: str, model: Any, processor: Any, sees_images: bool, missing: Sequence[str]) -> None:
-    """ModelUnusable for each way in which a model loads without a word, and then answers wrongly."""
-    if missing:  # transformers fills them with random numbers
-        raise ModelUnusable(
-            f"{name}: {len(missing)} of its weights are missing, the first is {missing[0]}; get them all"
-        )
-    if sees_images and getattr(processor, "image_processor", None) is None:
-        # What AutoProcessor returns when the processor's class is unknown here: images would be ignored.
-        raise ModelUnusable(
-            f"{name}: its processor came back as {type(processor).__name__}, which ignores images;"
-            " install what its processor needs, or register its class with AutoProcessor"
-        )
-    if hasattr(model.base_model, "get_rope_index"):
-        raise ModelUnusable(
-            f"{name}: {type(model).__name__} gives image tokens positions of several axes, which sampling and training"
-            " in process do not know yet; choose a model with plain positions"
-        )
-    if processor.chat_template is None:
-        raise ModelUnusable(f"{name}: it has no chat template; add chat_template.jinja to its folder")
-
-
-def forget_padding(tokenizer: Any) -> None:
-    """A fast tokenizer remembers the padding of its last call; each of our calls states it anew."""
-    if tokenizer.is_fast:
-        tokenizer.backend_tokenizer.no_padding()
-        tokenizer.backend_tokenizer.no_truncation()
-
-
-def _reader(processor: Any, sees_images: bool) -> str:
-    """Digest of all that decides what a processor makes of a prompt."""
-    tokenizer = processor.tokenizer if sees_images else processor
-    forget_padding(tokenizer)
-    parts = {
-        "tokenizer": tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else tokenizer.get_vocab(),
-        "classes": [type(part).__name__ for part in (processor, tokenizer)],
-        "template": processor.chat_template,
-        "settings": json.loads(processor.to_json_string()) if sees_images else {},
-    }
-    return digest_of(parts)
 
 
 def _snapshot(name: str) -> str:

@@ -1,13 +1,24 @@
-"""Sampling in process with transformers: prompts -> batches -> tokens (`decoding`) -> texts."""
+"""Sampling and scoring in process with transformers.
+
+prompts -> batches -> tokens (`decoding`) -> texts
+prompts + responses -> logits of the whole vocabulary -> the likeliest tokens
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from loop.adapters.decoding import Wanted, draw
+import torch
+
+from loop.adapters.decoding import Drawn, Wanted, draw
+from loop.adapters.distilling import Responses, response_logits
 from loop.adapters.models import Loaded, Models
 from loop.config import Sampling
+from loop.ports import TokenScores
 from store.records import Prompt, Sample, Version, derive_seed
+
+SCORING_BATCH = 8
+"""Responses that are scored at once: their logits are [responses, tokens, vocabulary] in float32."""
 
 
 class TransformersSamplers:
@@ -46,6 +57,22 @@ class TransformersSampler:
         indices = range(first_index, first_index + n)
         for start in range(0, len(prompts), settings.batch):
             yield self._draw(prompts[start : start + settings.batch], indices, seed, settings)
+
+    @torch.inference_mode()
+    def score(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[int]], *, top: int) -> list[TokenScores]:
+        """Log-probabilities of each response's tokens and of the `top` likeliest ones, in float32."""
+        scores: list[TokenScores] = []
+        for start in range(0, len(prompts), SCORING_BATCH):
+            stop = start + SCORING_BATCH
+            batch = self._models.encode(self._loaded, prompts[start:stop])
+            given = Responses.of([Drawn(tuple(own), True) for own in responses[start:stop]], self._loaded.device)
+            logs = response_logits(self._loaded.model, batch, given).log_softmax(-1)
+            best = logs.topk(top)
+            own = logs.gather(-1, given.ids.unsqueeze(-1)).squeeze(-1)
+            for row, length in enumerate(given.mask.sum(-1).tolist()):
+                parts = (part[row, :length].cpu().numpy() for part in (own, best.indices, best.values))
+                scores.append(TokenScores(*parts))
+        return scores
 
     def _draw(self, prompts: Sequence[Prompt], indices: range, seed: int, settings: Sampling) -> list[Sample]:
         wanted = [Wanted(prompt.id, [derive_seed(seed, prompt.id, index) for index in indices]) for prompt in prompts]

@@ -12,11 +12,12 @@ from functools import cached_property
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
+from loop.adapters.aside import Aside
 from loop.adapters.held_out import BY_DOMAIN, METRIC_BY_DOMAIN, open_held_out
 from loop.adapters.images import HeldOutGuard
 from loop.metrics import METRICS
 from policies.answers import extract
-from store.records import HeldOutQuestion, Prompt, SuiteReport, Version, digest
+from store.records import HeldOutQuestion, Prompt, SuiteReport, Version
 
 if TYPE_CHECKING:
     from loop.config import Evaluation, Sampling
@@ -91,28 +92,6 @@ class SuiteEvaluator:
             (row for name in whole for row in self._held_out.questions(name, store=aside)),
         )
         return HeldOutGuard(rows, aside, distance=self._image_distance)
-
-
-class Aside:
-    """Blobs in memory on top of others."""
-
-    def __init__(self, below: Blobs) -> None:
-        self._below = below
-        self._own: dict[str, bytes] = {}
-
-    def put(self, data: bytes) -> str:
-        """Keep bytes in memory."""
-        name = digest(data)
-        self._own[name] = data
-        return name
-
-    def put_all(self, many: Sequence[bytes]) -> list[str]:
-        """Keep several pieces."""
-        return [self.put(data) for data in many]
-
-    def get(self, digest: str) -> bytes:
-        """From memory, else from below. KeyError if absent there too."""
-        return self._own[digest] if digest in self._own else self._below.get(digest)
 
 
 def _value(metric: str, row: HeldOutQuestion, answer: str | None) -> float:

@@ -35,7 +35,8 @@ from transformers import (
 
 from loop.adapters.decoding import Drawn, Wanted, draw
 from loop.adapters.distilling import Responses, batch_loss, check_same_vocabulary, divergence, response_logits
-from loop.adapters.models import Loaded, Models, forget_padding, quietly
+from loop.adapters.models import Loaded, Models
+from loop.adapters.reading import forget_padding, quietly
 from loop.config import Training
 from loop.ports import Advance, Progress, TrainingRun
 from store.errors import EmptyTrainingSet, TrainingDiverged
@@ -153,7 +154,8 @@ class _Distillation(Trainer):
     """`transformers.Trainer` whose loss draws its own responses."""
 
     def __init__(self, pair: _Pair, task: _Task, args: TrainingArguments, advance: Advance) -> None:
-        use_cache = pair.student.model.config.use_cache
+        config = pair.student.model.config
+        said = vars(config).get("use_cache")
         super().__init__(
             model=pair.student.model.requires_grad_(True),
             args=args,
@@ -161,7 +163,10 @@ class _Distillation(Trainer):
             train_dataset=_Order(task.order()),
             callbacks=[_Steps(self, task.settings.token_budget, advance)],
         )
-        self.model.config.use_cache = use_cache  # the Trainer turns it off, and it would be saved so
+        if said is None:  # the Trainer turns the cache off, and that would be saved
+            del config.use_cache
+        else:
+            config.use_cache = said
         self.remove_callback(PrinterCallback)
         self._pair = pair
         self._task = task

@@ -139,7 +139,7 @@ def test_a_blanked_image_changes_what_the_model_says(models: Models, version: Ve
 def _log_probabilities(loaded: Loaded, models: Models, prompts: list[Prompt]) -> torch.Tensor:
     batch = models.encode(loaded, prompts)
     with torch.no_grad():
-        logits = loaded.model(**batch, position_ids=positions(batch["attention_mask"]), logits_to_keep=1).logits
+        logits = loaded.model(**batch, position_ids=positions(loaded.model, batch), logits_to_keep=1).logits
     return logits[:, -1].log_softmax(-1)
 
 

@@ -1,0 +1,247 @@
+"""vLLM in this process: prompts -> token ids and pictures -> `n` samples in one request, or scores of a response.
+
+    open(version) -> engine of that version: a fresh one, probed (`probing`), before it answers anything
+    sleep = true  -> its memory is given back after each use; on waking it is probed again
+
+Weights are never exchanged inside an engine: reloading has served stale ones for image models.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from loop.adapters.aside import Aside
+from loop.adapters.encoding import open_image
+from loop.adapters.models import source_folder
+from loop.adapters.probing import Probe, make_probe
+from loop.adapters.reading import Reader, load_reader
+from loop.engine_settings import VllmEngine
+from loop.ports import TokenScores
+from store.errors import ModelUnusable
+from store.records import Prompt, Sample, Version, derive_seed
+
+if TYPE_CHECKING:
+    from loop.config import Sampling
+    from loop.ports import Blobs, Checkpoints
+
+MAX_TOP = 256
+"""Likeliest tokens per place that an engine tells, at most."""
+SEEDS = 1 << 62
+"""Request seeds are below this: vLLM adds the index of the sample, and keeps 64 bits."""
+NEVER = -100.0
+"""vLLM's lowest bias: a token with it is not drawn."""
+
+
+class VllmSamplers:
+    """Runs one engine, of the version that was opened last."""
+
+    def __init__(
+        self,
+        engine: VllmEngine,
+        blobs: Blobs,
+        checkpoints: Checkpoints,
+        *,
+        dtype: str,
+        start: Callable[..., Any] | None = None,
+    ) -> None:
+        """`start` makes an engine of a folder, as `start_llm` does, which is what is left out."""
+        self._engine = engine
+        self._blobs = Aside(blobs)
+        self._checkpoints = checkpoints
+        self._dtype = dtype
+        self._start = start or start_llm
+        self._probes: dict[str, Probe] = {}
+        self._running: VllmSampler | None = None
+
+    def open(self, version: Version) -> VllmSampler:
+        """A sampler of one version; the engine of another version is ended. ModelUnusable if it cannot start."""
+        if self._running is None or self._running.version != version:
+            self.close()
+            name, folder = f"{version.source} ({version.id[:12]})", source_folder(version.source, self._checkpoints)
+            if version.id not in self._probes:
+                self._probes[version.id] = make_probe(folder, self._blobs, name=name, dtype=self._dtype)
+            reader, probe = load_reader(folder, name=name), self._probes[version.id]
+            llm = self._start(folder, self._engine, name=name, dtype=self._dtype)
+            self._running = VllmSampler(version, reader, self._blobs, llm, probe, sleeps=self._engine.sleep)
+            try:
+                probe.check(self._running, name)
+            except ModelUnusable:
+                self.close()
+                raise
+        return self._running
+
+    def close(self) -> None:
+        """End the engine, and give back its memory."""
+        if self._running is not None:
+            self._running.llm.llm_engine.engine_core.shutdown()
+            self._running = None
+            gc.collect()
+
+
+def start_llm(folder: str, engine: VllmEngine, *, name: str, dtype: str) -> Any:
+    """A vLLM engine on a model folder. ModelUnusable if vLLM is absent, or cannot run it."""
+    for key, value in {
+        "VLLM_NO_USAGE_STATS": "1",  # it would report to its makers
+        "VLLM_LOGGING_LEVEL": "WARNING",
+        "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+    }.items():
+        os.environ.setdefault(key, value)
+    try:
+        from vllm import LLM
+        from vllm.platforms import current_platform
+    except ImportError as error:
+        raise ModelUnusable(
+            f"{name}: vLLM is not installed ({error}); pip install 'deltaloop[vllm]', or set kind = \"transformers\""
+        ) from error
+    if engine.sleep and not current_platform.is_sleep_mode_available():
+        raise ModelUnusable(f"{name}: vLLM cannot sleep on {current_platform.device_type}; set sleep = false")
+    try:
+        return LLM(
+            model=folder,
+            dtype=dtype,
+            max_model_len=engine.max_model_len,
+            tensor_parallel_size=engine.tensor_parallel,
+            gpu_memory_utilization=engine.memory_share,
+            enable_sleep_mode=engine.sleep,
+            enable_prefix_caching=True,
+            enforce_eager=current_platform.is_cpu(),  # compiling takes a CPU longer than it saves
+            max_logprobs=MAX_TOP,
+            generation_config="vllm",  # sampling is what the campaign says, whatever the folder recommends
+            seed=0,
+        )
+    except (ValueError, RuntimeError, OSError, ImportError) as error:
+        raise ModelUnusable(
+            f"{name}: vLLM does not start: {error}; see `deltaloop doctor`, lower memory_share or max_model_len, or set"
+            ' kind = "transformers"'
+        ) from error
+
+
+class VllmSampler:
+    """Draws and scores responses of one version on one engine."""
+
+    def __init__(self, version: Version, reader: Reader, blobs: Blobs, llm: Any, probe: Probe, *, sleeps: bool) -> None:
+        self.version = version
+        self.llm = llm
+        self._reader = reader
+        self._blobs = blobs
+        self._probe = probe
+        self._sleeps = sleeps
+        self._asleep = False
+        self._in_use = False
+
+    def sample(
+        self,
+        prompts: Sequence[Prompt],
+        n: int,
+        *,
+        seed: int,
+        settings: Sampling,
+        first_index: int = 0,
+        schema: Mapping[str, object] | None = None,
+    ) -> Iterator[list[Sample]]:
+        """Yield the samples of `settings.batch` prompts at a time, in the order of the prompts, n each.
+
+        A prompt is one request. vLLM gives sample i of a request the seed `request seed + i`, so a sample's seed is
+        (seed, prompt id) + index, in whatever request it is drawn. A `schema` is enforced.
+
+        Raises:
+            ModelUnusable: If a prompt does not fit into `max_model_len`.
+            UnreadableImage: If an image cannot be decoded.
+        """
+        from vllm import SamplingParams
+        from vllm.sampling_params import StructuredOutputsParams
+
+        options: dict[str, Any] = {
+            "n": n,
+            "temperature": settings.temperature,
+            "max_tokens": settings.max_tokens,
+            "stop_token_ids": sorted(self._reader.stop_ids),
+            "logit_bias": dict.fromkeys(sorted(self._reader.placeholder_ids), NEVER) or None,
+        }
+        if schema is not None:
+            options["structured_outputs"] = StructuredOutputsParams(json=dict(schema))
+        for begin in range(0, len(prompts), settings.batch):
+            some = prompts[begin : begin + settings.batch]
+            firsts = [derive_seed(seed, prompt.id) % SEEDS + first_index for prompt in some]
+            outputs = self._ask(
+                [self._request(prompt) for prompt in some],
+                [SamplingParams(seed=first, **options) for first in firsts],
+            )
+            yield [
+                self._sample(prompt, first_index + place, first + place, completion)
+                for prompt, first, output in zip(some, firsts, outputs, strict=True)
+                for place, completion in enumerate(output.outputs)
+            ]
+
+    def score(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[int]], *, top: int) -> list[TokenScores]:
+        """Log-probabilities of each response's tokens and of the `top` (at most `MAX_TOP`) likeliest ones."""
+        from vllm import SamplingParams
+
+        requests = [self._request(prompt, response) for prompt, response in zip(prompts, responses, strict=True)]
+        # One token is generated, as vLLM generates always; it is dropped.
+        outputs = self._ask(
+            requests, [SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=top)] * len(requests)
+        )
+        return [
+            _token_scores(output.prompt_logprobs[-len(response) :], response, top)
+            for output, response in zip(outputs, responses, strict=True)
+        ]
+
+    def _request(self, prompt: Prompt, response: Sequence[int] = ()) -> dict[str, Any]:
+        """A prompt in the chat template as token ids, one placeholder per image, with its pictures."""
+        text = self._reader.chat(prompt)
+        ids = self._reader.tokenizer.encode(text, add_special_tokens=self._reader.adds_special_tokens(text))
+        request: dict[str, Any] = {"prompt_token_ids": [*ids, *response]}
+        if prompt.images:
+            request["multi_modal_data"] = {"image": [open_image(self._blobs, image) for image in prompt.images]}
+        return request
+
+    def _ask(self, requests: Sequence[dict[str, Any]], params: Sequence[Any]) -> list[Any]:
+        """The outputs of some requests, in their order."""
+        with self._awake():
+            try:
+                return list(self.llm.generate(requests, params, use_tqdm=False))
+            except ValueError as error:
+                raise ModelUnusable(
+                    f"{self._reader.name}: vLLM refuses a prompt: {error}; raise max_model_len, or drop the prompt"
+                ) from error
+
+    @contextmanager
+    def _awake(self) -> Iterator[None]:
+        """An engine that is awake, and was probed since it woke; put to sleep again by whoever woke it."""
+        if self._in_use:
+            yield
+            return
+        self._in_use = True
+        try:
+            if self._asleep:
+                self.llm.wake_up()
+                self._asleep = False
+                self._probe.check(self, self._reader.name)
+            yield
+        finally:
+            self._in_use = False
+            if self._sleeps:
+                self.llm.sleep(level=1)
+                self._asleep = True
+
+    def _sample(self, prompt: Prompt, index: int, seed: int, completion: Any) -> Sample:
+        text = self._reader.tokenizer.decode(completion.token_ids, skip_special_tokens=True).strip()
+        cut = completion.finish_reason == "length"
+        return Sample(prompt.id, index, seed, text, len(completion.token_ids), truncated=cut)
+
+
+def _token_scores(places: Sequence[Mapping[int, Any]], response: Sequence[int], top: int) -> TokenScores:
+    """vLLM's log-probabilities of some places: the `top` likeliest tokens of each, and the one that is there."""
+    best = [sorted(place.items(), key=lambda entry: entry[1].rank)[:top] for place in places]
+    return TokenScores(
+        np.array([place[token].logprob for place, token in zip(places, response, strict=True)], dtype=np.float32),
+        np.array([[token for token, _ in place] for place in best], dtype=np.int64),
+        np.array([[entry.logprob for _, entry in place] for place in best], dtype=np.float32),
+    )
