@@ -12,7 +12,7 @@ import re
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import String, Text, TypeDecorator
+from sqlalchemy import String, Text, TypeDecorator, collate
 from sqlalchemy.engine import Dialect
 
 ESCAPE = "\x1b"
@@ -35,7 +35,7 @@ def unescape(text: str) -> str:
 class AnyText(TypeDecorator[str]):
     """Text that somebody else wrote: questions, responses, error messages."""
 
-    impl = Text
+    impl: type[String] = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
@@ -45,6 +45,13 @@ class AnyText(TypeDecorator[str]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         """Unescape."""
         return None if value is None else unescape(value)
+
+
+class AnyName(AnyText):
+    """A name that somebody else chose, e.g. that of a suite."""
+
+    impl = String
+    cache_ok = True
 
 
 class Json(TypeDecorator[Any]):
@@ -76,8 +83,14 @@ class Named(TypeDecorator[StrEnum]):
 
     def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:
         """The value; a string that is no member is refused (ValueError)."""
-        return None if value is None else self.enum(value).value
+        return None if value is None else value.value if type(value) is self.enum else self.enum(value).value
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
         """The member."""
         return None if value is None else self._members.get(value) or self.enum(value)
+
+
+def byte_order(column: Any, dialect: Dialect) -> Any:
+    """A column to order by: strings by their bytes. SQLite does so; a server may follow the rules of some language."""
+    held = column.type.impl_instance if isinstance(column.type, TypeDecorator) else column.type
+    return collate(column, "C") if isinstance(held, String) and dialect.name == "postgresql" else column

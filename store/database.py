@@ -4,7 +4,9 @@
     with database.writing() as connection: ...    one transaction; a second writer waits for the first
 
 SQLite runs with write-ahead log, foreign keys, a busy timeout, and `synchronous=NORMAL` (a power cut may lose the last
-transactions, never the consistency of the file).
+transactions, never the consistency of the file). PostgreSQL keeps the same promises: readers see one snapshot
+(REPEATABLE READ), and writers take turns by an advisory lock, so that what a transaction has read stays true until it
+commits, and no two can deadlock.
 """
 
 from __future__ import annotations
@@ -18,11 +20,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, create_engine, event, make_url, select
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, select, text
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
-from store.errors import LedgerUnusable, Missing, Unstorable
+from store.bulk import insert, replacing
+from store.errors import LedgerUnusable, Missing, Unstorable, UsageError
 from store.tables import Row
 
 T = TypeVar("T")
@@ -33,22 +35,42 @@ CHUNK = 900
 BUSY_TIMEOUT_S = 60.0
 """How long a writer waits for another one."""
 
+IDLE_WRITER_S = 30.0
+"""PostgreSQL ends a writer that has stopped in the middle of a transaction: the next one must not wait for ever."""
+
+WRITERS = 0x64656C7461  # "delta"
+"""Key of the advisory lock that PostgreSQL's writers take."""
+
 
 class Database:
     """An SQL database file (or URL), and its transactions."""
 
     def __init__(self, url_or_path: str | Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self.url = url_of(url_or_path)
+        if self.is_postgresql:
+            # A connection that the server has closed meanwhile, e.g. by a restart, is replaced before it is used.
+            self._engine = create_engine(self.url, pool_pre_ping=True)
+            _configure_postgresql(self._engine, busy_timeout_s)
+            return
         self._engine = create_engine(self.url)
-        if self.url.drivername.startswith("sqlite"):
-            if self.url.database:
-                Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
-            _configure_sqlite(self._engine, busy_timeout_s)
+        if self.url.database:
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        _configure_sqlite(self._engine, busy_timeout_s)
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether a server keeps the ledger, and not a file."""
+        return self.url.get_backend_name() == "postgresql"
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One consistent snapshot."""
-        with self._explained(), self._engine.connect() as connection, connection.begin():
+        options: dict[str, Any] = {"isolation_level": "REPEATABLE READ"} if self.is_postgresql else {}
+        with (
+            self._explained(),
+            self._engine.connect().execution_options(**options) as connection,
+            connection.begin(),
+        ):
             yield connection
 
     @contextmanager
@@ -68,17 +90,19 @@ class Database:
     @contextmanager
     def _explained(self) -> Iterator[None]:
         where = self.url.render_as_string(hide_password=True)
+        driver: Any = self._engine.dialect.dbapi  # its errors are not wrapped where the store talks to it directly
         try:
             yield
-        except IntegrityError as error:
-            if "FOREIGN KEY" in str(error.orig).upper():
+        except (IntegrityError, driver.IntegrityError) as error:
+            cause = getattr(error, "orig", error)
+            if "FOREIGN KEY" in str(cause).upper():
                 raise Missing(
-                    f"{where}: a row refers to one that is not there ({error.orig}); add that one first"
+                    f"{where}: a row refers to one that is not there ({cause}); add that one first"
                 ) from error
-            raise Unstorable(
-                f"{where}: a value was refused ({error.orig}); NaN and absent values cannot be kept"
-            ) from error
-        except (DBAPIError, sqlite3.Error) as error:
+            raise Unstorable(f"{where}: a value was refused ({cause}); NaN and absent values cannot be kept") from error
+        except (DataError, driver.DataError) as error:
+            raise Unstorable(f"{where}: a value cannot be kept: {getattr(error, 'orig', error)}; correct it") from error
+        except (DBAPIError, driver.Error) as error:
             cause = getattr(error, "orig", error)
             raise LedgerUnusable(
                 f"{where}: {cause}; check the path, the disk and other writers, then run again"
@@ -87,13 +111,21 @@ class Database:
             raise Unstorable(f"{where}: a value cannot be kept: {getattr(error, 'orig', error)}; correct it") from error
 
 
-def url_of(url_or_path: str | Path) -> Any:
-    """An SQLAlchemy URL; anything without `://` is the path of an SQLite file."""
+def url_of(url_or_path: str | Path) -> URL:
+    """An SQLAlchemy URL; anything without `://` is the path of an SQLite file. UsageError for another database."""
     text = str(url_or_path)
-    return make_url(text) if "://" in text else make_url("sqlite://").set(database=str(Path(text).absolute()))
+    if "://" not in text:
+        return make_url("sqlite://").set(database=str(Path(text).absolute()))
+    url = make_url(text)
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise UsageError(
+            f"--ledger: {url.get_backend_name()!r} keeps no ledger; give sqlite:///PATH, a plain path,"
+            " or postgresql://USER@HOST/DATABASE"
+        )
+    return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
 
 
-def _configure_sqlite(engine: Any, busy_timeout_s: float) -> None:
+def _configure_sqlite(engine: Engine, busy_timeout_s: float) -> None:
     @event.listens_for(engine, "connect")
     def configure(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # sqlite3 must not begin transactions of its own: `begin` below does
@@ -107,6 +139,18 @@ def _configure_sqlite(engine: Any, busy_timeout_s: float) -> None:
         # A writer takes its lock at once: one that first reads and then writes would fail instead of waiting.
         writes = connection.get_execution_options().get("deltaloop_writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _configure_postgresql(engine: Engine, busy_timeout_s: float) -> None:
+    take_turn = text(
+        "SELECT set_config('lock_timeout', :patience, true), set_config('idle_in_transaction_session_timeout',"
+        " :idle, true), pg_advisory_xact_lock(:key)"
+    ).bindparams(patience=f"{max(1, int(busy_timeout_s * 1000))}ms", idle=f"{int(IDLE_WRITER_S * 1000)}ms", key=WRITERS)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("deltaloop_writes", False):
+            connection.execute(take_turn)
 
 
 def _switch_to_wal(connection: Any, patience_s: float) -> None:
@@ -141,20 +185,17 @@ def columns(row: type[Row], record: type[Any]) -> list[Any]:
 
 def add(connection: Connection, row: type[Row], values: Sequence[Mapping[str, Any]]) -> int:
     """Insert rows; those whose key is taken are left as they are. Returns how many were new."""
-    if not values:
-        return 0
-    return connection.execute(_insert(connection, row).on_conflict_do_nothing(), list(values)).rowcount
+    return insert(connection, _table(row), values, "DO NOTHING") if values else 0
 
 
 def put(connection: Connection, row: type[Row], values: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows; those whose key is taken are replaced."""
+    """Insert rows; those whose key is taken are replaced. Of several with one key, the last one counts."""
     if not values:
         return
-    statement = _insert(connection, row)
-    table: Any = statement.table
+    table = _table(row)
     keys = [column.name for column in table.primary_key]
-    rest = {name: statement.excluded[name] for name in values[0] if name not in keys}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest), list(values))
+    latest = {tuple(value[key] for key in keys): value for value in values}
+    insert(connection, table, list(latest.values()), replacing(connection, table, list(values[0])))
 
 
 def require(connection: Connection, column: Any, values: Iterable[str], noun: str) -> None:
@@ -166,6 +207,5 @@ def require(connection: Connection, column: Any, values: Iterable[str], noun: st
                 raise Missing(f"the ledger holds no {noun} {value!r}; add it first, or correct the id")
 
 
-def _insert(connection: Connection, row: type[Row]) -> Any:
-    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(row)
+def _table(row: type[Row]) -> Any:
+    return row.__table__  # type: ignore[attr-defined]

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, select, union
 from sqlmodel import col
 
+from store.columns import byte_order
 from store.records import Status, canonical_json
 from store.tables import (
     CampaignTableRow,
@@ -82,7 +83,7 @@ def _facts(connection: Connection, row: type[Row], campaign: str | None) -> Iter
         statement = statement.where(col(StageTableRow.status) == Status.COMPLETED)
     if campaign is not None:
         statement = statement.where(_belongs(row, campaign))
-    ordered = statement.order_by(*(getattr(row, name) for name in KEYS[row]))
+    ordered = statement.order_by(*(byte_order(getattr(row, name), connection.dialect) for name in KEYS[row]))
     for values in connection.execute(ordered, execution_options={"yield_per": 1000}):
         yield canonical_json([row.__tablename__, dict(zip(names, values, strict=True))])
 

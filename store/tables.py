@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, LargeBinary, MetaData, UniqueConstraint, false
 from sqlmodel import Field, SQLModel
 
-from store.columns import AnyText, Json, Named
+from store.columns import AnyName, AnyText, Json, Named
 from store.records import Fate, Origin, Role, RolloutStatus, Status
 
 
@@ -199,10 +199,10 @@ class EvaluationRow(Row, table=True):
     __tablename__ = "evaluations"
 
     version: str = Field(primary_key=True, foreign_key="versions.id")
-    key: str = Field(primary_key=True)
+    key: str = Field(primary_key=True, sa_type=AnyName)
     """The suite and its conditions, as the caller names them."""
-    suite: str
-    metric: str
+    suite: str = Field(sa_type=AnyName)
+    metric: str = Field(sa_type=AnyName)
     prompt_ids: tuple[str, ...] = Field(sa_type=Json)
     values: tuple[float, ...] = Field(sa_type=Json)
     families: tuple[str, ...] = Field(sa_type=Json)
@@ -216,8 +216,8 @@ class HarnessScoreRow(Row, table=True):
     __table_args__ = (ForeignKeyConstraint(["version", "key"], ["evaluations.version", "evaluations.key"]),)
 
     version: str = Field(primary_key=True)
-    key: str = Field(primary_key=True)
-    metric: str = Field(primary_key=True)
+    key: str = Field(primary_key=True, sa_type=AnyName)
+    metric: str = Field(primary_key=True, sa_type=AnyName)
     position: int
     """Order within the task."""
     value: float

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from scripts.postgresql_server import PostgresqlServer, running_server
+
 if TYPE_CHECKING:
     from tests.vllm_environment.serving import Served
 
@@ -116,6 +118,54 @@ def run_smoke(home: Path, **environment: str) -> Path:
     done = deltaloop("run", SMOKE, "--home", home, **environment)
     assert done.code == 0, done.err
     return home
+
+
+BACKENDS = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """An embedded PostgreSQL server, started for the first test that asks for it."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated(postgresql: PostgresqlServer) -> str:
+    """The URL of a ledger on the embedded server, which tests share: see `postgresql_ledger`."""
+    from store.ledger import Ledger
+
+    url = postgresql.new_database()
+    Ledger(url).close()
+    return url
+
+
+@pytest.fixture
+def postgresql_ledger(migrated: str) -> str:
+    """The URL of an empty ledger on the embedded server: to empty one is quicker than to make another."""
+    empty(migrated)
+    return migrated
+
+
+@pytest.fixture(params=BACKENDS)
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty ledger can be opened: a test that asks for it runs on every database that keeps ledgers."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/ledger.db"
+    url: str = request.getfixturevalue("postgresql_ledger")
+    return url
+
+
+def empty(url: str) -> None:
+    """Delete all facts of a ledger."""
+    from store.database import Database
+    from store.tables import Row
+
+    database = Database(url)
+    with database.writing() as connection:
+        for table in reversed(Row.metadata.sorted_tables):
+            connection.execute(table.delete())
+    database.close()
 
 
 def _fail_if_tools_are_missing(report: pytest.TestReport | pytest.CollectReport) -> None:

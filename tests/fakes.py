@@ -241,14 +241,16 @@ def fake_settings(**changes: object) -> CampaignSettings:
     return CampaignSettings.model_validate(data | changes)
 
 
-def fake_ports(home: Path, beat: Beat = lambda name: None) -> tuple[Ports, Version, Version]:
+def fake_ports(
+    home: Path, beat: Beat = lambda name: None, *, ledger_url: str | None = None
+) -> tuple[Ports, Version, Version]:
     """Real store, fake models; returns the ports, the student and the teacher."""
     blobs, checkpoints = FileBlobs(home / "blobs"), FileCheckpoints(home / "checkpoints")
     start = write_student(home / "start", SKILLS)
     student = Version(folder_digest(start), Role.STUDENT, "fake:student")
     checkpoints.add(start)
     samplers = FakeSamplers(checkpoints, beat)
-    ledger = Ledger(home / "ledger.db")
+    ledger = Ledger(ledger_url or home / "ledger.db")
     ports = Ports(
         ledger=ledger,
         blobs=blobs,

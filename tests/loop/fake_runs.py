@@ -25,9 +25,9 @@ class Interrupter:
             raise self.error
 
 
-def run(home: Path, beat: Interrupter, **changes: object) -> str:
+def run(home: Path, beat: Interrupter, *, ledger_url: str | None = None, **changes: object) -> str:
     """Run the fake campaign in a home; returns the fingerprint of its facts."""
-    ports, student, teacher = fake_ports(home, beat)
+    ports, student, teacher = fake_ports(home, beat, ledger_url=ledger_url)
     try:
         run_campaign(fake_settings(**changes), ports, student, teacher)
         checked = verify(ports.ledger, ports.blobs, ports.checkpoints)

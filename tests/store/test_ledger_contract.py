@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,9 +48,9 @@ NUMBERS = itertools.count()
 """Examples of one test share a ledger: each must add facts that none has added before."""
 
 
-@pytest.fixture(params=["sqlite"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    opened = SqlLedger(tmp_path / "ledger.db")
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    opened = SqlLedger(ledger_url)
     yield opened
     opened.close()
 
@@ -260,6 +259,14 @@ def test_what_a_harness_says_comes_back_with_the_evaluation(ledger: Ledger) -> N
     ledger.add_evaluation(TEACHER.id, "chartqa@a", report_of(PROMPTS, "chartqa"))
     assert ledger.find_evaluation(STUDENT.id, "chartqa@a") == report
     assert ledger.find_evaluation(TEACHER.id, "chartqa@a") == report_of(PROMPTS, "chartqa")
+
+
+def test_a_suite_of_any_name_is_kept(ledger: Ledger) -> None:
+    start(ledger)
+    name = "".join(NASTY)
+    report = replace(report_of(PROMPTS, suite=name), metric=name)
+    ledger.add_evaluation(STUDENT.id, f"{name}@a", report)
+    assert ledger.find_evaluation(STUDENT.id, f"{name}@a") == report
 
 
 # campaigns, rounds and stages

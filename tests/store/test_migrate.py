@@ -23,8 +23,8 @@ ASSETS = Path(__file__).parents[1] / "assets" / "ledgers"
 """A ledger as each schema version left it, as SQL."""
 
 
-def test_the_migrated_schema_is_that_of_the_tables(tmp_path: Path) -> None:
-    with Ledger(tmp_path / "ledger.db") as ledger, ledger.database.reading() as connection:
+def test_the_migrated_schema_is_that_of_the_tables(ledger_url: str) -> None:
+    with Ledger(ledger_url) as ledger, ledger.database.reading() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, Row.metadata) == []
 
