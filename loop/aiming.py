@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loop.embeddings import embed
+from loop.failure_skills import Scored, find_failure_skills
 from loop.ports import Ports
 from loop.stages import recorded
 from loop.work import Work
-from policies.regions import PRIOR, assign, cluster, failure_skills, update
+from policies.regions import PRIOR, assign, cluster, update
 from policies.targeting import allocate
 from store.records import Aims, Posterior, Prompt, Region, Scores
 
@@ -35,11 +36,15 @@ def aim(work: Work, scores: Scores, ports: Ports) -> Aims:
     centroids = _centroids(work, vectors, before, ports)
     labels = assign(vectors, centroids)
     posteriors = _posteriors(work, deltas, labels, len(centroids), before)
+    found = find_failure_skills(work, Scored(prompts, scores, labels, len(centroids)), before, ports)
     aims = Aims(
-        _regions(work, prompts, deltas, labels, posteriors),
+        _regions(work, prompts, labels, posteriors, found.by_region),
         ports.blobs.put(_to_npy(centroids)),
         {prompt.id: int(label) for prompt, label in zip(prompts, labels, strict=True)},
         ports.embedder.name,
+        contrasts=found.contrasts,
+        named=found.named,
+        spent=found.spent,
     )
     ports.ledger.add_aims(work.campaign, work.round, aims)
     return aims
@@ -69,28 +74,24 @@ def _posteriors(
 def _regions(
     work: Work,
     prompts: Sequence[Prompt],
-    deltas: NDArray[np.float64],
     labels: NDArray[np.int64],
     posteriors: Sequence[Posterior],
+    skills: Sequence[tuple[str, ...]],
 ) -> tuple[Region, ...]:
     settings, rng = work.settings.targeting, np.random.default_rng(work.seed("target"))
     sizes = np.bincount(labels, minlength=len(posteriors))
-    budget = max(work.settings.synthesis.seed_guided, work.settings.synthesis.skill_guided)
+    budget = work.settings.most_candidates()
     budgets = allocate(settings.rule, posteriors, sizes, budget=budget, exploration=settings.exploration, rng=rng)
-    skills = [prompt.attributes.get("skill", "") for prompt in prompts]
-    num = work.settings.synthesis.skills_per_region
-    overall = failure_skills(skills, deltas, num)
     regions = []
     for index, posterior in enumerate(posteriors):
         members = np.flatnonzero(labels == index)
         seeds = rng.permutation(members)[: settings.seeds_per_region]
-        local = failure_skills([skills[member] for member in members], deltas[members], num)
         regions.append(
             Region(
                 index,
                 len(members),
                 posterior,
-                local or overall,
+                skills[index],
                 budgets[index],
                 tuple(prompts[seed].id for seed in seeds),
             )

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 from store.errors import DeltaloopError, UsageError
 
 if TYPE_CHECKING:
+    from loop.adapters.model_synthesizer import ModelSynthesizer
     from loop.adapters.models import Models
     from loop.config import CampaignSettings
     from loop.intake import Source
-    from loop.ports import Embedder, Index, Ports, Progress, Synthesizer, Tracker
+    from loop.ports import Embedder, Index, Ports, Progress, Samplers, Synthesizer, Tracker
     from store.blobs import FileBlobs
     from store.checkpoints import FileCheckpoints
     from store.ledger import Ledger
@@ -130,6 +131,7 @@ def make_ports(home: Home, settings: CampaignSettings, progress: Progress) -> tu
     models = make_models(settings, home.blobs, home.checkpoints)
     samplers = make_samplers(settings, models)
     embedder = _embedder(settings, models, student, teacher)
+    writer = _writer(home, settings, samplers, teacher, progress)
     ports = Ports(
         ledger=home.ledger,
         blobs=home.blobs,
@@ -137,7 +139,7 @@ def make_ports(home: Home, settings: CampaignSettings, progress: Progress) -> tu
         index=_index(home, settings.pool.name, embedder.name),
         samplers=samplers,
         embedder=embedder,
-        synthesizer=_synthesizer(settings),
+        synthesizer=writer or _synthesizer(settings),
         trainer=OnPolicyTrainer(models),
         evaluator=SuiteEvaluator(
             samplers,
@@ -150,6 +152,7 @@ def make_ports(home: Home, settings: CampaignSettings, progress: Progress) -> tu
         source=lambda pool: read_source(pool, home.blobs),
         progress=progress,
         work_dir=home.paths.work,
+        skill_namer=writer,
     )
     return ports, student, teacher
 
@@ -172,6 +175,24 @@ def _index(home: Home, pool: str, embedder: str) -> Index:
 
     vectors = home.ledger.embeddings(embedder, [prompt.id for prompt in home.ledger.pool(pool)])
     return PoolIndex.open(home.paths.index, index_name(pool, embedder), vectors)
+
+
+def _writer(
+    home: Home, settings: CampaignSettings, samplers: Samplers, teacher: Version, progress: Progress
+) -> ModelSynthesizer | None:
+    """The model that writes questions and names skills, if the settings want one."""
+    if settings.synthesis.synthesizer != "model":
+        return None
+    from loop.adapters.engines import base_version
+    from loop.adapters.model_synthesizer import ModelSynthesizer
+    from loop.adapters.templates import Templates
+    from loop.generator import Generator
+    from store.records import Role
+
+    own = settings.models.generator != "teacher"
+    version = base_version(Role.GENERATOR, settings, home.checkpoints) if own else teacher
+    generator = Generator(version, home.ledger, samplers, progress)
+    return ModelSynthesizer(generator, home.blobs, Templates(settings.generation.templates))
 
 
 def _synthesizer(settings: CampaignSettings) -> Synthesizer:

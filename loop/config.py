@@ -2,11 +2,12 @@
 
     name, seed, rounds                  the campaign
     [models] [pool] [embedding]         what it works on
-    [engines.teacher] [engines.student] what draws responses (loop/engine_settings.py)
+    [engines.ROLE]                      what draws responses (loop/engine_settings.py)
     [sampling] [answers]                what is drawn, and which answers are the same
     [scoring] [adaptive]                how Δ is measured
     [targeting]                         where it is aimed
-    [synthesis] [selection] [training]  what is made, chosen and trained
+    [synthesis] [generation]            what is made, and how a model makes it
+    [selection] [training]              what is chosen and trained on
     [evaluation] [promotion]            what is kept, and when to stop
     [tracking]                          what people see
 
@@ -30,7 +31,7 @@ from policies.answers import AnswerSettings, extract
 from policies.selection import SELECTION
 from policies.targeting import TARGETING
 from store.errors import UsageError
-from store.records import digest_of
+from store.records import Origin, digest_of
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
@@ -68,6 +69,8 @@ class Models(Section):
     """`embedded:teacher`, a folder that `from_pretrained` loads, or a hub name."""
     student: str = "embedded:student"
     """Like `teacher`; what the campaign begins with."""
+    generator: str = "teacher"
+    """What writes questions where `synthesis.synthesizer` is `model`: `teacher`, or another model."""
     device: str = "auto"
     """`auto` takes CUDA where there is one; or a torch device name."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -189,8 +192,8 @@ class Targeting(Section):
 class Synthesis(Section):
     """How new prompts are made and admitted."""
 
-    synthesizer: Literal["procedural", "none"] = "procedural"
-    """`none` makes no new prompts: the loop only selects."""
+    synthesizer: Literal["procedural", "model", "none"] = "procedural"
+    """`procedural` asks about pictures of the embedded world, `model` see `[generation]`; `none` makes no prompts."""
     seed_guided: Count = 120
     """Candidates of stage one, per round."""
     skill_guided: Count = 120
@@ -207,6 +210,29 @@ class Synthesis(Section):
     By `scripts.calibrate_image_hash`, 1,500 pictures a side: at most 0.3 % of the pool pictures come that near to any
     held-out one, and so do 100 % (scenes) and 96 % (easy-vqa) of the altered copies of a picture.
     """
+
+
+class Generation(Section):
+    """How a model writes questions, and names what the student lacks (docs/synthesis.md)."""
+
+    templates: str | None = None
+    """A folder with Jinja2 files that take the place of the shipped ones of the same name."""
+    temperature: Annotated[float, Field(ge=0.0)] = 1.0
+    """Of the generator."""
+    max_tokens: Positive = 1024
+    """Of a reply; one that reaches this is rejected as a whole."""
+    batch: Positive = 32
+    """Instructions per batch: commits happen after each."""
+    questions: Positive = 4
+    """Asked for per reply."""
+    suffix: str = ""
+    """Ends every written question, e.g. ` End with "Answer: X".`; of questions that a generator sees it is cut off."""
+    contrasts: Positive = 8
+    """Prompts per region from which a failure skill is named, those of the largest Δ."""
+    merge_cosine: Annotated[float, Field(gt=0.0, le=1.0)] = 0.95
+    """Names of skills this close are one skill."""
+    charts: Count = 0
+    """Candidates per round on *new* charts, drawn from Vega-Lite specs that the generator writes; extra `charts`."""
 
 
 class Selection(Section):
@@ -303,6 +329,7 @@ class CampaignSettings(Section):
     adaptive: Adaptive = Adaptive()
     targeting: Targeting = Targeting()
     synthesis: Synthesis = Synthesis()
+    generation: Generation = Generation()
     selection: Selection = Selection()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
@@ -311,7 +338,7 @@ class CampaignSettings(Section):
 
     @model_validator(mode="after")
     def _one_place_for_each_model(self) -> Self:
-        for role in ("teacher", "student"):
+        for role in Engines.model_fields:
             spread = getattr(getattr(self.engines, role), "device_map", "none")
             if spread != "none" and self.models.device != "auto":
                 raise ValueError(
@@ -319,6 +346,27 @@ class CampaignSettings(Section):
                     f" {self.models.device!r} names one: leave one of the two out"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _charts_need_a_model(self) -> Self:
+        if self.generation.charts and self.synthesis.synthesizer != "model":
+            raise ValueError(
+                f"generation.charts = {self.generation.charts} needs a generator, and synthesis.synthesizer ="
+                f' {self.synthesis.synthesizer!r} is none: say "model", or 0 charts'
+            )
+        return self
+
+    def candidates(self, origin: Origin) -> int:
+        """How many candidates a source of new prompts is asked for per round."""
+        return {
+            Origin.SEED_GUIDED: self.synthesis.seed_guided,
+            Origin.SKILL_GUIDED: self.synthesis.skill_guided,
+            Origin.NEW_CHART: self.generation.charts,
+        }[origin]
+
+    def most_candidates(self) -> int:
+        """What the source that is asked for most is asked for: the budget that regions share."""
+        return max(self.candidates(origin) for origin in (Origin.SEED_GUIDED, Origin.SKILL_GUIDED, Origin.NEW_CHART))
 
     def identity(self) -> str:
         """Digest of the pair and the seed: a campaign with another identity is another campaign."""

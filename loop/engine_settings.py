@@ -1,4 +1,4 @@
-"""`[engines.teacher]` and `[engines.student]`: what draws a model's responses, and where.
+"""`[engines.teacher]`, `[engines.student]`, `[engines.generator]`: what draws a model's responses, and where.
 
     kind = "transformers"  in this process, any device            the default
     kind = "vllm"          in this process, with vLLM             many prompts on a GPU
@@ -103,3 +103,5 @@ class Engines(Section):
     """Of the teacher."""
     student: Annotated[AnyEngine, AfterValidator(_trains)] = TransformersEngine()
     """Of the student."""
+    generator: AnyEngine = TransformersEngine()
+    """Of `models.generator`, where that is a model of its own."""

@@ -30,12 +30,15 @@ def with_paths(settings: CampaignSettings, file: Path) -> CampaignSettings:
     """The settings with every path made absolute. UsageError names the key, the value and the remedy."""
     base = file.parent.resolve()
     models, pool, evaluation, embedding = settings.models, settings.pool, settings.evaluation, settings.embedding
+    generation = settings.generation
     own_encoder = embedding.model in ("student", "teacher")
     return settings.model_copy(
         update={
             "models": models.model_copy(
                 update={
-                    role: _model(file, f"models.{role}", getattr(models, role), base) for role in ("teacher", "student")
+                    role: _model(file, f"models.{role}", getattr(models, role), base)
+                    for role in ("teacher", "student", "generator")
+                    if (role, getattr(models, role)) != ("generator", "teacher")
                 }
             ),
             "pool": pool.model_copy(update={"source": _prompts(file, pool.source, base)}),
@@ -44,6 +47,7 @@ def with_paths(settings: CampaignSettings, file: Path) -> CampaignSettings:
             if own_encoder
             else embedding.model_copy(update={"model": _model(file, "embedding.model", embedding.model, base)}),
             "engines": _engines(file, settings.engines, base),
+            "generation": generation.model_copy(update={"templates": _templates(file, generation.templates, base)}),
         }
     )
 
@@ -51,7 +55,7 @@ def with_paths(settings: CampaignSettings, file: Path) -> CampaignSettings:
 def _engines(file: Path, engines: Engines, base: Path) -> Engines:
     """The engines with absolute adapter folders."""
     changed: dict[str, object] = {}
-    for role in ("teacher", "student"):
+    for role in type(engines).model_fields:
         engine = getattr(engines, role)
         adapter = getattr(engine, "adapter", None)
         if adapter is None:
@@ -103,3 +107,15 @@ def _held_out(file: Path, value: str, base: Path) -> str:
             f"{file}: `evaluation.source` = {value!r}: there is no file {path}; correct the path, or say `{EMBEDDED}`"
         )
     return str(path)
+
+
+def _templates(file: Path, value: str | None, base: Path) -> str | None:
+    if value is None:
+        return None
+    folder = base / Path(value).expanduser()
+    if not folder.is_dir():
+        raise UsageError(
+            f"{file}: `generation.templates` = {value!r}: there is no folder {folder}; correct the path, or leave the"
+            " key out"
+        )
+    return str(folder)

@@ -1,7 +1,7 @@
 """The ports: what a round needs from the outside, as Protocols. Adapters in `loop/adapters` implement them.
 
     ledger    facts, read and written         samplers  version -> sampler -> streamed batches of samples
-    embedder  prompts -> unit vectors         synthesizer  seeds + skills + count -> candidates
+    embedder  prompts -> unit vectors         synthesizer  seeds + skills + count -> proposals
     trainer   student + prompts -> checkpoint evaluator  version -> a report per suite
     scorer    prompts + responses -> log-probabilities per token
     tracker   a view for people               progress  bars on a terminal, lines elsewhere
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,6 +21,7 @@ from store.records import (
     Aims,
     CampaignRow,
     Candidate,
+    Origin,
     Prompt,
     Quarantined,
     Region,
@@ -28,6 +29,7 @@ from store.records import (
     RoundRow,
     Sample,
     Score,
+    Spent,
     StageRow,
     Status,
     SuiteReport,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loop.config import Pool, Sampling, Training
+    from loop.work import Work
 
 
 class Ledger(Protocol):
@@ -263,6 +266,18 @@ class Embedder(Protocol):
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What is wanted of a synthesizer in one region."""
+
+    seeds: tuple[Prompt, ...]
+    num: int
+    """Proposals, at most."""
+    skills: tuple[str, ...]
+    """If there are any, only questions that exercise one of them."""
+    seed: int
+
+
+@dataclass(frozen=True)
 class Proposal:
     """A candidate as a synthesizer returns it, not yet checked."""
 
@@ -270,16 +285,51 @@ class Proposal:
     images: tuple[str, ...]
     parent: str
     attributes: Mapping[str, str]
+    fault: str = ""
+    """Why it is no question; then `question` is what came instead."""
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """What a synthesizer made of what was wanted."""
+
+    proposals: tuple[tuple[Proposal, ...], ...]
+    """For each `Wanted`, in order. Fewer than its `num` means: out of ideas."""
+    spent: Spent = field(default_factory=Spent)
 
 
 class Synthesizer(Protocol):
-    """Writes new questions on the images of seed prompts."""
+    """Writes new prompts from seeds: new questions on their images, or on images of its own."""
 
-    def propose(
-        self, seeds: Sequence[Prompt], num: int, *, skills: Sequence[str] = (), seed: int
-    ) -> tuple[Proposal, ...]:
-        """At most `num` proposals; with `skills`, only such as exercise one of them. Fewer means: out of ideas."""
+    def propose(self, work: Work, origin: Origin, wanted: Sequence[Wanted]) -> Proposed:
+        """Proposals for one of the sources of new prompts; the same call twice gives the same ones."""
         ...
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A prompt on which teacher and student differ, with what they say."""
+
+    prompt: Prompt
+    teacher: str
+    """The answer that most of the teacher's samples give."""
+    student: tuple[str, ...]
+    """Responses of the student with other answers."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a student lacks, in the words of a generator."""
+
+    skills: tuple[str, ...]
+    """For each contrast, in order; '' where no usable name came."""
+    spent: Spent
+
+
+class SkillNamer(Protocol):
+    """Names failure skills from contrasts."""
+
+    def name_skills(self, work: Work, contrasts: Sequence[Contrast]) -> Named: ...
 
 
 @dataclass(frozen=True)
@@ -366,6 +416,19 @@ class Advance(Protocol):
     def __call__(self, done: int, /) -> None: ...
 
 
+class SamplingPorts(Protocol):
+    """What drawing recorded samples takes of the ports."""
+
+    @property
+    def ledger(self) -> Ledger: ...
+
+    @property
+    def samplers(self) -> Samplers: ...
+
+    @property
+    def progress(self) -> Progress: ...
+
+
 @dataclass(frozen=True)
 class Ports:
     """Everything that a round reaches the outside through."""
@@ -385,3 +448,5 @@ class Ports:
     progress: Progress
     work_dir: Path
     """Scratch of stages in progress; what a resume may continue from."""
+    skill_namer: SkillNamer | None = None
+    """None: the `skill` attributes of the prompts name them."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from loop.config import Sampling
-from loop.ports import Ports
+from loop.ports import Ports, SamplingPorts
 from loop.work import Work
 from policies.answers import VERSION, AnswerSettings, canonical, extract, options_in
 from policies.divergence import answer_class
@@ -30,15 +30,20 @@ class Drawing:
     wanted: Mapping[str, int]
     """Samples by prompt id."""
     settings: Sampling
-    answers: AnswerSettings
+    answers: AnswerSettings | None
+    """None: the responses are no answers to a question (a generator's replies), and are kept as they are."""
     seed: int
     key: str
     first: int = 0
     """Index of each prompt's first sample: 0, or `REPORTING`."""
+    schema: Mapping[str, object] | None = None
+    """What a response should be, as JSON schema."""
 
     @property
     def sampling(self) -> str:
         """The key under which the ledger keeps its rollouts."""
+        if self.answers is None:
+            return reply_key(self.settings, self.schema)
         return sampling_key(self.settings, self.answers)
 
 
@@ -64,7 +69,12 @@ def sampling_key(settings: Sampling, answers: AnswerSettings) -> str:
     )
 
 
-def collect(drawing: Drawing, prompts: Sequence[Prompt], ports: Ports) -> Collected:
+def reply_key(settings: Sampling, schema: Mapping[str, object] | None) -> str:
+    """What is part of the identity of a reply that is no answer: how it was drawn, and what form it was held to."""
+    return digest_of({"temperature": settings.temperature, "max_tokens": settings.max_tokens, "schema": schema})
+
+
+def collect(drawing: Drawing, prompts: Sequence[Prompt], ports: SamplingPorts) -> Collected:
     """The rollouts of `drawing.version` for these prompts; samples that the ledger holds are not drawn again."""
     by_id = {prompt.id: prompt for prompt in prompts}
     plan = ports.ledger.find_plan(drawing.key)
@@ -112,7 +122,7 @@ def classes_of(collected: Collected, ids: Sequence[str]) -> list[list[str]]:
     return [[answer_class(rollout) for rollout in collected.rollouts[id]] for id in ids]
 
 
-def held_rollouts(drawing: Drawing, ports: Ports) -> dict[str, tuple[Rollout, ...]]:
+def held_rollouts(drawing: Drawing, ports: SamplingPorts) -> dict[str, tuple[Rollout, ...]]:
     """What the ledger holds of what a drawing wants, by prompt id, in order of index."""
     ids = list(drawing.wanted)
     rows = ports.ledger.rollouts(drawing.version.id, drawing.sampling, ids)
@@ -142,19 +152,27 @@ def _planned(batch: Sequence[str]) -> tuple[int, int, Sequence[str]]:
     return int(start), int(stop), batch[1:]
 
 
-def _draw(drawing: Drawing, prompts: Sequence[Prompt], start: int, stop: int, ports: Ports) -> list[Rollout]:
+def _draw(drawing: Drawing, prompts: Sequence[Prompt], start: int, stop: int, ports: SamplingPorts) -> list[Rollout]:
     sampler, by_id = ports.samplers.open(drawing.version), {prompt.id: prompt for prompt in prompts}
-    chunks = sampler.sample(prompts, stop - start, seed=drawing.seed, settings=drawing.settings, first_index=start)
+    chunks = sampler.sample(
+        prompts,
+        stop - start,
+        seed=drawing.seed,
+        settings=drawing.settings,
+        first_index=start,
+        schema=drawing.schema,
+    )
     return [as_rollout(sample, by_id[sample.prompt_id], drawing) for chunk in chunks for sample in chunk]
 
 
 def as_rollout(sample: Sample, prompt: Prompt, drawing: Drawing) -> Rollout:
     """A sample with its answer. A truncated response has none: what it might have said is unknown."""
-    answer = None if sample.truncated else extract(sample.text, drawing.settings.answer_pattern)
-    status = RolloutStatus.ANSWERED
-    if answer is None:
-        status = RolloutStatus.TRUNCATED if sample.truncated else RolloutStatus.NO_ANSWER
-    options = options_in(prompt.question) or None
+    answer = form = None
+    if not sample.truncated and drawing.answers is not None:
+        answer = extract(sample.text, drawing.settings.answer_pattern)
+        options = options_in(prompt.question) or None
+        form = None if answer is None else canonical(answer, options=options, settings=drawing.answers)
+    status = RolloutStatus.NO_ANSWER if answer is None else RolloutStatus.ANSWERED
     return Rollout(
         sample.prompt_id,
         drawing.version.id,
@@ -162,8 +180,8 @@ def as_rollout(sample: Sample, prompt: Prompt, drawing: Drawing) -> Rollout:
         sample.index,
         sample.seed,
         sample.text,
-        status,
+        RolloutStatus.TRUNCATED if sample.truncated else status,
         answer,
-        None if answer is None else canonical(answer, options=options, settings=drawing.answers),
+        form,
         sample.num_tokens,
     )

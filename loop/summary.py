@@ -6,9 +6,10 @@
 
     {"campaign", "status", "baseline": {"eval": {"student", "teacher"}}, "rounds": [
       {"index", "status", "seconds", "stages": [{"name", "status", "seconds"}],
-       "delta": {"mean", "zero_share", "prompts"}, "spent": {"teacher_samples", "student_samples", "train_tokens"},
+       "delta": {"mean", "zero_share", "prompts"},
+       "spent": {"teacher_samples", "student_samples", "generator_samples", "generator_tokens", "train_tokens"},
        "trust": {"differing_share", "noise_floor", "predicted", "selection_biased", "training", "pool"},
-       "synthesis": {"proposed", "admitted", "yield": {"seed_guided", "skill_guided"}},
+       "synthesis": {"proposed", "admitted", "yield": {"seed_guided", "skill_guided", "new_chart"}},
        "train": {"prompts", "steps"}, "eval": {"student"}, "student_version", "promoted"}]}
 
 Every key is always there. What is not known yet, because its stage has not ended, is null; an evaluation that is not
@@ -65,7 +66,7 @@ OUTPUTS: Mapping[str, type] = {
 }
 """What each stage of `loop.round` returns, by stage name."""
 
-PAID = Scores | Admitted | TrainingSet | Trained
+PAID = Scores | Aims | Admitted | TrainingSet | Trained
 """The outputs of stages that sample or train, with what they `spent`."""
 
 Read = Callable[[StageRow], Any]
@@ -148,6 +149,8 @@ def round_json(round: RoundRow, outputs: Mapping[str, Any]) -> dict[str, Any]:
         "spent": {
             "teacher_samples": spent.teacher_samples,
             "student_samples": spent.student_samples,
+            "generator_samples": spent.generator_samples,
+            "generator_tokens": spent.generator_tokens,
             "train_tokens": spent.train_tokens,
         },
         "synthesis": _synthesis_json(admitted),
@@ -186,7 +189,7 @@ def _trust_json(scores: Scores | None, batch: TrainingSet | None) -> dict[str, A
 
 def _synthesis_json(admitted: Admitted | None) -> dict[str, Any]:
     yields = admitted.yields if admitted else {}
-    origins = (Origin.SEED_GUIDED, Origin.SKILL_GUIDED)
+    origins = (Origin.SEED_GUIDED, Origin.SKILL_GUIDED, Origin.NEW_CHART)
     return {
         "proposed": sum(row.proposed for row in yields.values()) if admitted else None,
         "admitted": sum(row.admitted for row in yields.values()) if admitted else None,
@@ -274,6 +277,9 @@ def _aim_numbers(aims: Aims) -> dict[str, float]:
         "target/regions": len(aims.regions),
         "target/budget": sum(region.budget for region in aims.regions),
     }
+    if aims.contrasts:
+        numbers |= {"target/contrasts": aims.contrasts, "target/contrasts_named": aims.named}
+        numbers |= _generator_numbers(aims.spent, "/target")
     if aims.regions:
         means = [region.posterior.mean for region in aims.regions]
         numbers |= {"target/region_delta_min": min(means), "target/region_delta_max": max(means)}
@@ -318,4 +324,14 @@ def _spent_numbers(spent: Spent, stage: str = "") -> dict[str, float]:
         f"tokens/teacher{suffix}": spent.teacher_tokens,
         f"tokens/student{suffix}": spent.student_tokens,
         f"tokens/train{suffix}": spent.train_tokens,
+    } | _generator_numbers(spent, suffix)
+
+
+def _generator_numbers(spent: Spent, suffix: str) -> dict[str, float]:
+    """Only where a generator wrote: most campaigns have none."""
+    if not spent.generator_samples:
+        return {}
+    return {
+        f"samples/generator{suffix}": spent.generator_samples,
+        f"tokens/generator{suffix}": spent.generator_tokens,
     }

@@ -1,10 +1,11 @@
-"""The synthesize stage: new prompts where the models differ most, in two stages (arXiv 2605.15532).
+"""The synthesize stage: new prompts where the models differ most, in two stages (arXiv 2605.15532) and a third source.
 
     seed-guided    new questions on the images of a region's seeds
     skill-guided   built on stage one's output, only questions that exercise a skill at which the student fails there
+    new charts     questions on charts that a generator specifies, with answers computed from the data; off by default
 
-Each stage: propose -> screen (well formed? new? uncontaminated?) -> Δ and teacher consistency -> admit or reject.
-Admitted prompts join the pool when both stages are through; every candidate stays in the ledger with its fate.
+Each: propose -> screen (well formed? new? uncontaminated?) -> Δ, teacher consistency, known answer -> admit or reject.
+Admitted prompts join the pool when all are through; every candidate stays in the ledger with its fate.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from loop.ports import Ports
+from loop.ports import Ports, Wanted
 from loop.scoring import score_prompts
 from loop.screening import Draft, Screen
+from loop.teacher_answers import known_answers_missed
 from loop.work import Work
 from policies.admission import admit
 from store.records import Admitted, Aims, Candidate, Fate, Origin, Prompt, Region, Score, Spent, StageYield, Version
@@ -25,7 +27,7 @@ Grounds = Mapping[int, Sequence[Prompt]]
 
 @dataclass(frozen=True)
 class Stage:
-    """What one of the two stages made of its budget."""
+    """What one source of candidates made of its budget."""
 
     candidates: tuple[Candidate, ...]
     scores: tuple[Score, ...]
@@ -47,62 +49,71 @@ class Stage:
 
 
 def synthesize(work: Work, student: Version, aims: Aims, ports: Ports) -> Admitted:
-    """Run both stages, and admit what survives them."""
+    """Run both stages, and the third source where it is wanted; admit what survives them."""
     screen = Screen(work, set(aims.assignment), ports)
     seeds: Grounds = {region.index: ports.ledger.prompts(region.seeds) for region in aims.regions}
 
-    drafts = _propose(Origin.SEED_GUIDED, work, aims, seeds, ports)
-    first = _filter(Origin.SEED_GUIDED, drafts, work, student, screen, ports)
-    built_on = {region.index: first.ground(region, otherwise=seeds[region.index]) for region in aims.regions}
-    drafts = _propose(Origin.SKILL_GUIDED, work, aims, built_on, ports)
-    second = _filter(Origin.SKILL_GUIDED, drafts, work, student, screen, ports)
+    def make(origin: Origin, grounds: Grounds) -> Stage:
+        drafts, spent = _propose(origin, work, aims, grounds, ports)
+        return _filter(origin, drafts, spent, work, student, screen, ports)
 
-    candidates = (*first.candidates, *second.candidates)
-    scores = {score.prompt_id: score for score in (*first.scores, *second.scores)}
+    first = make(Origin.SEED_GUIDED, seeds)
+    built_on = {region.index: first.ground(region, otherwise=seeds[region.index]) for region in aims.regions}
+    stages = {Origin.SEED_GUIDED: first, Origin.SKILL_GUIDED: make(Origin.SKILL_GUIDED, built_on)}
+    if work.settings.candidates(Origin.NEW_CHART):
+        stages[Origin.NEW_CHART] = make(Origin.NEW_CHART, seeds)
+
+    candidates = [row for stage in stages.values() for row in stage.candidates]
+    scores = {score.prompt_id: score for stage in stages.values() for score in stage.scores}
     admitted = [row.prompt for row in candidates if row.fate is Fate.ADMITTED]
     ports.ledger.add_candidates(work.campaign, work.round, candidates)
     ports.ledger.add_prompts(admitted, pool=work.settings.pool.name)
     return Admitted(
         tuple(prompt.id for prompt in admitted),
         tuple(scores[prompt.id] for prompt in admitted),
-        {Origin.SEED_GUIDED: first.counts(), Origin.SKILL_GUIDED: second.counts()},
-        Spent.total([first.spent, second.spent]),
+        {origin: stage.counts() for origin, stage in stages.items()},
+        Spent.total([stage.spent for stage in stages.values()]),
     )
 
 
-def _propose(origin: Origin, work: Work, aims: Aims, grounds: Grounds, ports: Ports) -> list[Draft]:
-    """Ask the synthesizer region by region; only the skill-guided stage is told the failure skills."""
-    settings = work.settings.synthesis
-    total = settings.seed_guided if origin is Origin.SEED_GUIDED else settings.skill_guided
-    largest = max(settings.seed_guided, settings.skill_guided, 1)
-    drafts = []
-    for region in aims.regions:
-        num = round(region.budget * total / largest)
-        if not num or not grounds[region.index]:
-            continue
-        proposals = ports.synthesizer.propose(
-            grounds[region.index],
-            num,
-            skills=region.skills if origin is Origin.SKILL_GUIDED else (),
-            seed=work.seed("synthesize", origin, region.index),
+def _propose(origin: Origin, work: Work, aims: Aims, grounds: Grounds, ports: Ports) -> tuple[list[Draft], Spent]:
+    """Ask the synthesizer for all regions at once; only the seed-guided stage is not told the failure skills."""
+    total, largest = work.settings.candidates(origin), max(work.settings.most_candidates(), 1)
+    nums = {region.index: round(region.budget * total / largest) for region in aims.regions}
+    regions = [region for region in aims.regions if nums[region.index] and grounds[region.index]]
+    wanted = [
+        Wanted(
+            tuple(grounds[region.index]),
+            nums[region.index],
+            () if origin is Origin.SEED_GUIDED else region.skills,
+            work.seed("synthesize", origin, region.index),
         )
-        drafts += [
-            Draft(Prompt.make(row.question, row.images, origin, row.parent, row.attributes), region.index)
-            for row in proposals
-        ]
-    return drafts
+        for region in regions
+    ]
+    proposed = ports.synthesizer.propose(work, origin, wanted)
+    drafts = [
+        Draft(Prompt.make(row.question, row.images, origin, row.parent, row.attributes), region.index, row.fault)
+        for region, rows in zip(regions, proposed.proposals, strict=True)
+        for row in rows
+    ]
+    return drafts, proposed.spent
 
 
 def _filter(
-    origin: Origin, drafts: Sequence[Draft], work: Work, student: Version, screen: Screen, ports: Ports
+    origin: Origin, drafts: Sequence[Draft], spent: Spent, work: Work, student: Version, screen: Screen, ports: Ports
 ) -> Stage:
-    """Screen the drafts, score what passes, and decide each one's fate."""
+    """Screen the drafts, score what passes, and decide each one's fate; `spent` is what the drafts have cost."""
     rejected, passed = screen.check(drafts, key=work.key("synthesize", origin, "embed"))
     prompts = [draft.prompt for draft in passed]
     ports.ledger.add_prompts(prompts)
-    scores, spent = score_prompts(work, student, prompts, ports, stage=f"synthesize/{origin}")
+    scores, sampled = score_prompts(work, student, prompts, ports, stage=f"synthesize/{origin}")
+    contradictions = known_answers_missed(work, prompts, ports)
     judged = []
     for draft, score in zip(passed, scores, strict=True):
-        fate, detail = admit(score, min_consistency=work.settings.synthesis.min_consistency)
+        fate, detail = admit(
+            score,
+            min_consistency=work.settings.synthesis.min_consistency,
+            contradiction=contradictions.get(draft.prompt.id),
+        )
         judged.append(Candidate(draft.prompt, fate, detail, draft.region, score.delta, score.consistency))
-    return Stage((*rejected, *judged), scores, spent)
+    return Stage((*rejected, *judged), scores, Spent.total([spent, sampled]))

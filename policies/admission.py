@@ -18,14 +18,17 @@ MAX_CHARS = 2000
 """Longer questions are refused, unless a limit is given."""
 
 
-def admit(score: Score, *, min_consistency: float) -> tuple[Fate, str]:
+def admit(score: Score, *, min_consistency: float, contradiction: str | None = None) -> tuple[Fate, str]:
     """The fate of a scored candidate, and the numbers behind it.
 
     An inconsistent teacher is named before a zero Δ: training on such prompts hurts, whatever their Δ (arXiv
-    2605.15532, which rejects below 0.5).
+    2605.15532, which rejects below 0.5). So does a consistent one that misses an answer that is known otherwise:
+    `contradiction` tells it in words, None where there is none.
     """
     if score.consistency < min_consistency:
         return Fate.INCONSISTENT_TEACHER, f"consistency {score.consistency:.2f} < {min_consistency:.2f}"
+    if contradiction is not None:
+        return Fate.CONTRADICTED, contradiction
     if score.zero_delta:
         return Fate.ZERO_DELTA, f"same answers in {score.num_student} student and {score.num_teacher} teacher samples"
     return Fate.ADMITTED, f"delta {score.delta:.3f}, consistency {score.consistency:.2f}"

@@ -16,8 +16,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from loop.adapters.model_synthesizer import ModelSynthesizer
+from loop.adapters.templates import Templates
 from loop.config import CampaignSettings, Pool, Sampling, Training
-from loop.ports import Advance, Ports, Progress, Proposal, TrainingRun
+from loop.generator import Generator
+from loop.ports import Advance, Ports, Progress, Proposal, Proposed, Sampler, TrainingRun, Wanted
+from loop.work import Work
 from store.blobs import FileBlobs
 from store.checkpoints import FileCheckpoints, folder_digest
 from store.index import PoolIndex
@@ -41,8 +45,8 @@ SKILLS = {"read": 0.97, "count": 0.95, "compare": 0.3, "subtract": 0.2}
 Beat = Callable[[str], None]
 
 
-def gold(question: str) -> str:
-    return str(derive_seed(question) % 1000)
+def gold(prompt: Prompt) -> str:
+    return prompt.attributes.get("known_answer") or str(derive_seed(prompt.question) % 1000)
 
 
 def make_prompt(skill: str, number: int, origin: Origin = Origin.SEED) -> Prompt:
@@ -52,8 +56,9 @@ def make_prompt(skill: str, number: int, origin: Origin = Origin.SEED) -> Prompt
 class FakeSampler:
     """Answers right with the probability that the model's knowledge of the prompt's skill says."""
 
-    def __init__(self, knowledge: dict[str, float], beat: Beat) -> None:
+    def __init__(self, knowledge: dict[str, float], otherwise: float, beat: Beat) -> None:
         self._knowledge = knowledge
+        self._otherwise = otherwise
         self._beat = beat
 
     def sample(
@@ -73,20 +78,26 @@ class FakeSampler:
     def _one(self, prompt: Prompt, index: int, seed: int, settings: Sampling) -> Sample:
         own = derive_seed(seed, prompt.id, index)
         chance = np.random.default_rng(own).random()
-        right = chance < self._knowledge.get(prompt.attributes.get("skill", ""), 0.5)
-        answer = gold(prompt.question) if right or settings.temperature == 0 > chance else f"{int(chance * 5)} wrong"
+        right = chance < self._knowledge.get(prompt.attributes.get("skill", ""), self._otherwise)
+        answer = gold(prompt) if right or settings.temperature == 0 > chance else f"{int(chance * 5)} wrong"
         return Sample(prompt.id, index, own, f"I see. Answer: {answer}", 6, truncated=False)
 
 
 class FakeSamplers:
-    def __init__(self, checkpoints: FileCheckpoints, beat: Beat) -> None:
+    """A generator is opened only where a test gives one."""
+
+    def __init__(self, checkpoints: FileCheckpoints, beat: Beat, generator: Sampler | None = None) -> None:
         self._checkpoints = checkpoints
         self._beat = beat
+        self._generator = generator
 
-    def open(self, version: Version) -> FakeSampler:
+    def open(self, version: Version) -> Sampler:
+        if version.role is Role.GENERATOR:
+            assert self._generator is not None
+            return self._generator
         if version.role is Role.TEACHER:
-            return FakeSampler(dict.fromkeys(SKILLS, 0.97), self._beat)
-        return FakeSampler(knowledge_of(version, self._checkpoints), self._beat)
+            return FakeSampler({}, 0.97, self._beat)
+        return FakeSampler(knowledge_of(version, self._checkpoints), 0.5, self._beat)
 
 
 def knowledge_of(version: Version, checkpoints: FileCheckpoints) -> dict[str, float]:
@@ -105,7 +116,8 @@ class FakeEmbedder:
         rows = []
         for prompt in prompts:
             row = np.random.default_rng(derive_seed("embed", prompt.id)).normal(0, 0.2, 8)
-            row[list(SKILLS).index(prompt.attributes["skill"])] += 1.0
+            if prompt.attributes["skill"] in SKILLS:
+                row[list(SKILLS).index(prompt.attributes["skill"])] += 1.0
             rows.append(row / np.linalg.norm(row))
         return np.array(rows, dtype=np.float32)
 
@@ -114,15 +126,16 @@ class FakeSynthesizer:
     def __init__(self, beat: Beat) -> None:
         self._beat = beat
 
-    def propose(
-        self, seeds: Sequence[Prompt], num: int, *, skills: Sequence[str] = (), seed: int
-    ) -> tuple[Proposal, ...]:
+    def propose(self, work: Work, origin: Origin, wanted: Sequence[Wanted]) -> Proposed:
+        return Proposed(tuple(self._write(one) for one in wanted))
+
+    def _write(self, wanted: Wanted) -> tuple[Proposal, ...]:
         self._beat("propose")
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(wanted.seed)
         made = []
-        for _ in range(num):
-            parent = seeds[rng.integers(len(seeds))]
-            skill = str(rng.choice(list(skills or SKILLS)))
+        for _ in range(wanted.num):
+            parent = wanted.seeds[rng.integers(len(wanted.seeds))]
+            skill = str(rng.choice(list(wanted.skills or SKILLS)))
             question = f"{skill} number {rng.integers(10_000)}?" if rng.random() < 0.95 else ""
             made.append(Proposal(question, (), parent.id, {"skill": skill, "family": skill}))
         return tuple(made)
@@ -150,7 +163,8 @@ class FakeTrainer:
         knowledge = knowledge_of(student, self._checkpoints)
         for skill in sorted({prompt.attributes["skill"] for prompt in prompts}):
             self._beat("train")
-            knowledge[skill] = round(knowledge[skill] + (0.97 - knowledge[skill]) / 2, 6)
+            known = knowledge.get(skill, 0.5)
+            knowledge[skill] = round(known + (0.97 - known) / 2, 6)
         folder = write_student(work_dir / "out", knowledge)
         history = (TrainedStep(1, 0.5, 1.0, settings.learning_rate, 6.0, 0.0),)
         return TrainingRun(folder, settings.steps, settings.steps * settings.batch, history)
@@ -162,7 +176,7 @@ class FakeEvaluator:
         self._beat = beat
         self._questions = {
             suite: tuple(
-                HeldOutQuestion(make_prompt(skill, 100_000 + number, Origin.HELD_OUT), (gold(f"{skill}"),))
+                HeldOutQuestion(make_prompt(skill, 100_000 + number, Origin.HELD_OUT), ("any",))
                 for skill in skills
                 for number in range(40)
             )
@@ -181,7 +195,7 @@ class FakeEvaluator:
         prompts = [question.prompt for question in self._questions[suite.removesuffix("_whole")]]
         chunks = self._samplers.open(version).sample(prompts, 1, seed=7, settings=Sampling())
         answers = {sample.prompt_id: sample.text for chunk in chunks for sample in chunk}
-        values = tuple(float(answers[prompt.id].endswith(f" {gold(prompt.question)}")) for prompt in prompts)
+        values = tuple(float(answers[prompt.id].endswith(f" {gold(prompt)}")) for prompt in prompts)
         families = tuple(prompt.attributes["family"] for prompt in prompts)
         return SuiteReport(suite, "exact_match", tuple(prompt.id for prompt in prompts), values, families)
 
@@ -242,15 +256,23 @@ def fake_settings(**changes: object) -> CampaignSettings:
 
 
 def fake_ports(
-    home: Path, beat: Beat = lambda name: None, *, ledger_url: str | None = None
+    home: Path,
+    beat: Beat = lambda name: None,
+    *,
+    ledger_url: str | None = None,
+    generator: Sampler | None = None,
 ) -> tuple[Ports, Version, Version]:
-    """Real store, fake models; returns the ports, the student and the teacher."""
+    """Real store, fake models; returns the ports, the student and the teacher. A generator writes, if there is one."""
     blobs, checkpoints = FileBlobs(home / "blobs"), FileCheckpoints(home / "checkpoints")
     start = write_student(home / "start", SKILLS)
     student = Version(folder_digest(start), Role.STUDENT, "fake:student")
     checkpoints.add(start)
-    samplers = FakeSamplers(checkpoints, beat)
+    samplers = FakeSamplers(checkpoints, beat, generator)
     ledger = Ledger(ledger_url or home / "ledger.db")
+    writer = None
+    if generator is not None:
+        version = Version("g" * 64, Role.GENERATOR, "fake:generator")
+        writer = ModelSynthesizer(Generator(version, ledger, samplers, QuietProgress()), blobs, Templates())
     ports = Ports(
         ledger=ledger,
         blobs=blobs,
@@ -258,12 +280,13 @@ def fake_ports(
         index=PoolIndex.open(home / "index", "fake", ledger.embeddings("fake", [p.id for p in ledger.pool("fake")])),
         samplers=samplers,
         embedder=FakeEmbedder(beat),
-        synthesizer=FakeSynthesizer(beat),
+        synthesizer=writer or FakeSynthesizer(beat),
         trainer=FakeTrainer(checkpoints, beat),
         evaluator=FakeEvaluator(samplers, beat),
         tracker=ListTracker(),
         source=fake_source,
         progress=QuietProgress(),
         work_dir=home / "work",
+        skill_namer=writer,
     )
     return ports, student, Version("t" * 64, Role.TEACHER, "fake:teacher")

@@ -15,11 +15,12 @@ from functools import cache
 
 import numpy as np
 
-from loop.ports import Proposal
+from loop.ports import Proposal, Proposed, Wanted
+from loop.work import Work
 from loop.world import easy_vqa
 from loop.world.questions import FAMILIES, ask, families_of
 from loop.world.scenes import Scene, from_json
-from store.records import Prompt, prompt_id
+from store.records import Origin, Prompt, prompt_id
 
 EASY_VQA = "easy_vqa"
 MAX_IDLE_PASSES = 8
@@ -29,7 +30,11 @@ MAX_IDLE_PASSES = 8
 class ProceduralSynthesizer:
     """Implements `loop.ports.Synthesizer` for prompts of the embedded world."""
 
-    def propose(
+    def propose(self, work: Work, origin: Origin, wanted: Sequence[Wanted]) -> Proposed:
+        """Questions that the skills alone decide; see `write`."""
+        return Proposed(tuple(self.write(one.seeds, one.num, skills=one.skills, seed=one.seed) for one in wanted))
+
+    def write(
         self, seeds: Sequence[Prompt], num: int, *, skills: Sequence[str] = (), seed: int
     ) -> tuple[Proposal, ...]:
         """At most `num` proposals, each new to the call and to its seeds, spread evenly over the seeds that serve."""
@@ -52,11 +57,9 @@ class ProceduralSynthesizer:
 class NoSynthesizer:
     """Proposes nothing: `synthesis.synthesizer = "none"`."""
 
-    def propose(
-        self, seeds: Sequence[Prompt], num: int, *, skills: Sequence[str] = (), seed: int
-    ) -> tuple[Proposal, ...]:
+    def propose(self, work: Work, origin: Origin, wanted: Sequence[Wanted]) -> Proposed:
         """Out of ideas from the start."""
-        return ()
+        return Proposed(((),) * len(wanted))
 
 
 class _Ground:

@@ -15,7 +15,10 @@ class Origin(StrEnum):
     SEED = "seed"
     SEED_GUIDED = "seed_guided"
     SKILL_GUIDED = "skill_guided"
+    NEW_CHART = "new_chart"
     HELD_OUT = "held_out"
+    INSTRUCTION = "instruction"
+    """What a generator was told: no question, and in no pool."""
 
 
 @dataclass(frozen=True)

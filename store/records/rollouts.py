@@ -8,10 +8,11 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """Which of the two models a version belongs to."""
+    """Which model a version belongs to: the pair, or the one that writes questions where it is neither."""
 
     TEACHER = "teacher"
     STUDENT = "student"
+    GENERATOR = "generator"
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,9 @@ class Spent:
     teacher_tokens: int = 0
     student_tokens: int = 0
     train_tokens: int = 0
+    generator_samples: int = 0
+    generator_tokens: int = 0
+    """What a generator wrote, whichever model it is: a teacher that writes questions is counted here."""
 
     @staticmethod
     def total(parts: Iterable[Spent]) -> Spent:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from store.records.prompts import Prompt
@@ -47,6 +47,11 @@ class Aims:
     """Prompt id -> region index, for the whole pool."""
     embedder: str = ""
     """Name of the embedding that the regions lie in."""
+    contrasts: int = 0
+    """Prompts from which a generator was to name a skill that the student lacks; 0 where attributes name skills."""
+    named: int = 0
+    """Of these, the ones for which it did."""
+    spent: Spent = field(default_factory=Spent)
 
 
 class Fate(StrEnum):
@@ -57,6 +62,7 @@ class Fate(StrEnum):
     DUPLICATE = "duplicate"
     CONTAMINATED = "contaminated"
     INCONSISTENT_TEACHER = "inconsistent_teacher"
+    CONTRADICTED = "contradicted"
     ZERO_DELTA = "zero_delta"
 
 
@@ -97,5 +103,5 @@ class Admitted:
     prompts: tuple[str, ...]
     scores: tuple[Score, ...]
     yields: Mapping[str, StageYield]
-    """By origin: `seed_guided`, `skill_guided`."""
+    """By origin: `seed_guided`, `skill_guided`, and `new_chart` where charts are made."""
     spent: Spent

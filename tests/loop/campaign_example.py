@@ -99,12 +99,20 @@ def outputs(round: int) -> dict[str, Any]:
     )
     return {
         "score": scores,
-        "target": Aims(regions, digest(b"centroids"), {"p0": 0, "p1": 0, "p2": 1, "p3": 1}, "encoder"),
+        "target": Aims(
+            regions,
+            digest(b"centroids"),
+            {"p0": 0, "p1": 0, "p2": 1, "p3": 1},
+            "encoder",
+            contrasts=4,
+            named=3,
+            spent=Spent(generator_samples=4, generator_tokens=400),
+        ),
         "synthesize": Admitted(
             ("p4", "p5"),
             (score("p4", 1.5), score("p5", 0.5)),
             {"seed_guided": StageYield(10, 8, 2, 1), "skill_guided": StageYield(10, 5, 4, 1)},
-            Spent(8, 8, 80, 70),
+            Spent(8, 8, 80, 70, generator_samples=2, generator_tokens=200),
         ),
         "select": TrainingSet(
             ("p3", "p4", "p2"),

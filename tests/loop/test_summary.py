@@ -81,6 +81,14 @@ def test_training_shows_where_the_loss_began_and_ended():
     assert numbers["tokens/train/distill"] == 500
 
 
+def test_what_a_generator_wrote_is_told_by_stage_and_in_total_and_only_where_there_is_one():
+    named, written = metrics_of("target", outputs(1)["target"]), metrics_of("synthesize", outputs(1)["synthesize"])
+    assert (named["target/contrasts"], named["target/contrasts_named"], named["samples/generator/target"]) == (4, 3, 4)
+    assert (written["samples/generator/synthesize"], written["tokens/generator/synthesize"]) == (2, 200)
+    assert totals_of(outputs(1))["tokens/generator"] == 600
+    assert not [name for name in metrics_of("score", outputs(1)["score"]) if "generator" in name]
+
+
 def test_the_totals_of_a_round_add_its_stages():
     totals = totals_of(outputs(1))
     assert totals["samples/teacher"] == 52
@@ -139,8 +147,18 @@ def test_the_json_of_a_finished_campaign_is_exactly_the_documented_one():
                     },
                     "pool": None,
                 },
-                "spent": {"teacher_samples": 52, "student_samples": 36, "train_tokens": 500},
-                "synthesis": {"proposed": 20, "admitted": 2, "yield": {"seed_guided": 0.25, "skill_guided": 0.8}},
+                "spent": {
+                    "teacher_samples": 52,
+                    "student_samples": 36,
+                    "generator_samples": 6,
+                    "generator_tokens": 600,
+                    "train_tokens": 500,
+                },
+                "synthesis": {
+                    "proposed": 20,
+                    "admitted": 2,
+                    "yield": {"seed_guided": 0.25, "skill_guided": 0.8, "new_chart": None},
+                },
                 "train": {"prompts": 3, "steps": 2},
                 "eval": {"student": {"chart": 1.0, "document": 0.25, "unseen": 0.5, "mean": 0.625}},
                 "student_version": candidate,
@@ -162,7 +180,7 @@ def test_the_json_has_the_same_keys_from_the_first_second_on():
     unknown = {"stages": [], "eval": {"student": {}}, "trust": {**whole["rounds"][0]["trust"], "training": None}}
     assert _keys(shown["rounds"][0]) == _keys({**whole["rounds"][0], **unknown})
     assert shown["rounds"][0]["delta"] == {"mean": None, "zero_share": None, "prompts": None}
-    assert shown["rounds"][0]["spent"] == {"teacher_samples": 0, "student_samples": 0, "train_tokens": 0}
+    assert set(shown["rounds"][0]["spent"].values()) == {0}
     assert shown["rounds"][0]["promoted"] is None
 
 
