@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from loop.adapters.model_synthesizer import ModelSynthesizer
     from loop.adapters.models import Models
     from loop.config import CampaignSettings
+    from loop.export_prompts import Write
     from loop.intake import Source
     from loop.ports import Embedder, Index, Ports, Progress, Samplers, Synthesizer, Tracker
     from store.blobs import FileBlobs
@@ -115,6 +116,13 @@ def open_prompts(home: Home, source: Source) -> tuple[Iterator[Prompt | Quaranti
     from loop.adapters import sources
 
     return sources.open_prompts(source, home.blobs, what="SOURCE")
+
+
+def prompt_writer() -> Write:
+    """What writes exported prompts."""
+    from loop.adapters.parquet_shards import write_shards
+
+    return write_shards
 
 
 def make_ports(home: Home, settings: CampaignSettings, progress: Progress) -> tuple[Ports, Version, Version]:

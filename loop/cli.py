@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from store.errors import DeltaloopError
+from store.records import Origin
 
 if TYPE_CHECKING:
     from loop.bootstrap import Home
@@ -275,6 +276,36 @@ def student(
     find_campaign(place.ledger, name)
     lineage = export_student(place.ledger, place.blobs, place.checkpoints, name, folder, round=round_)
     print(f"wrote {folder}: the student of round {lineage.version.round}, version {lineage.version.id}")
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Campaign.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder for the data set.")],
+    round_: Annotated[int | None, typer.Option("--round", min=1, help="By default the last that scored.")] = None,
+    min_delta: Annotated[float | None, typer.Option("--min-delta", help="Smallest Δ, in nats.")] = None,
+    max_delta: Annotated[float | None, typer.Option("--max-delta", help="Largest Δ, in nats.")] = None,
+    min_consistency: Annotated[float | None, typer.Option("--min-consistency", help="Of the teacher.")] = None,
+    origin: Annotated[list[Origin] | None, typer.Option("--origin", help="How prompts came to be; repeatable.")] = None,
+    skill: Annotated[list[str] | None, typer.Option("--skill", help="Skill of prompts; repeatable.")] = None,
+    non_zero: Annotated[bool, typer.Option("--non-zero", help="Only prompts on which answers differ.")] = False,
+    measured: Annotated[bool, typer.Option("--measured", help="Only prompts whose Δ is not predicted.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+    ledger: LedgerOption = None,
+) -> None:
+    """Write prompts with their Δ as Parquet, which `datasets` loads and `import` reads."""
+    from loop.bootstrap import open_home, prompt_writer
+    from loop.export_prompts import Filters, choose, export_prompts
+    from loop.status import find_campaign
+
+    place = open_home(home, ledger)
+    find_campaign(place.ledger, name)
+    filters = Filters(
+        min_delta, max_delta, min_consistency, tuple(origin or ()), tuple(skill or ()), non_zero, measured
+    )
+    chosen = choose(place.ledger, place.blobs, name, round_, filters)
+    export_prompts(place.ledger, place.blobs, chosen, folder, prompt_writer())
+    print(f"wrote {folder}: {len(chosen.entries)} of {chosen.scored} prompts of round {chosen.round.index}")
 
 
 @app.command()
