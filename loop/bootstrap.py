@@ -10,7 +10,7 @@ Every heavy import is inside a function: opening a home loads neither torch nor 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from loop.config import CampaignSettings
     from loop.export_prompts import Write
     from loop.intake import Source
-    from loop.ports import Embedder, Index, Ports, Progress, Samplers, Synthesizer, Tracker
+    from loop.ports import Embedder, Evaluator, Index, Ports, Progress, Samplers, Synthesizer, Tracker
     from store.blobs import FileBlobs
     from store.checkpoints import FileCheckpoints
     from store.ledger import Ledger
-    from store.records import Prompt, Quarantined, Version
+    from store.records import Prompt, Quarantined, SuiteReport, Version
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,6 @@ def make_ports(home: Home, settings: CampaignSettings, progress: Progress) -> tu
     """What a campaign works with: its ports, and the student and teacher that it starts from."""
     from loop.adapters.engines import base_version, make_models, make_samplers
     from loop.adapters.sources import read_source
-    from loop.adapters.suites import SuiteEvaluator
     from loop.adapters.trainer import OnPolicyTrainer
     from loop.ports import Ports
     from store.records import Role
@@ -149,13 +148,7 @@ def make_ports(home: Home, settings: CampaignSettings, progress: Progress) -> tu
         embedder=embedder,
         synthesizer=writer or _synthesizer(settings),
         trainer=OnPolicyTrainer(models),
-        evaluator=SuiteEvaluator(
-            samplers,
-            home.blobs,
-            sampling=settings.sampling,
-            evaluation=settings.evaluation,
-            image_distance=settings.synthesis.image_distance,
-        ),
+        evaluator=_evaluator(home, settings, samplers),
         tracker=_tracker(home, settings),
         source=lambda pool: read_source(pool, home.blobs),
         progress=progress,
@@ -163,6 +156,51 @@ def make_ports(home: Home, settings: CampaignSettings, progress: Progress) -> tu
         skill_namer=writer,
     )
     return ports, student, teacher
+
+
+def make_evaluator(home: Home, settings: CampaignSettings) -> Evaluator:
+    """The suites that the settings name, to be asked by versions that the student's engine serves."""
+    from loop.adapters.engines import make_models, make_samplers
+
+    return _evaluator(home, settings, make_samplers(settings, make_models(settings, home.blobs, home.checkpoints)))
+
+
+def base_student(home: Home, settings: CampaignSettings) -> Version:
+    """The student that the settings start from. ModelUnusable if there is none."""
+    from loop.adapters.engines import base_version
+    from store.records import Role
+
+    return base_version(Role.STUDENT, settings, home.checkpoints)
+
+
+def note_evaluation(home: Home, version: Version, reports: Sequence[SuiteReport], campaign: str | None) -> None:
+    """Show evaluations that belong to no round in MLflow; a failure is a warning, as the ledger has them."""
+    from loop.adapters.mlflow_evaluations import note_evaluation
+
+    note_evaluation(home.paths.home, home.ledger, version, reports, campaign)
+
+
+def _evaluator(home: Home, settings: CampaignSettings, samplers: Samplers) -> Evaluator:
+    from loop.adapters.harness.suites import HarnessEvaluator
+    from loop.adapters.suites import SuiteEvaluator
+
+    own = SuiteEvaluator(
+        samplers,
+        home.blobs,
+        sampling=settings.sampling,
+        evaluation=settings.evaluation.own(),
+        image_distance=settings.synthesis.image_distance,
+    )
+    if settings.evaluation.harness == "none":
+        return own
+    return HarnessEvaluator(
+        own,
+        samplers,
+        home.blobs,
+        sampling=settings.sampling,
+        evaluation=settings.evaluation,
+        work_dir=home.paths.work,
+    )
 
 
 def _embedder(settings: CampaignSettings, models: Models, student: Version, teacher: Version) -> Embedder:

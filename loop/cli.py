@@ -309,6 +309,46 @@ def export(
 
 
 @app.command()
+def evaluate(
+    name: Annotated[str, typer.Argument(metavar="NAME|MODEL", help="Campaign; or a folder, hub name or embedded:….")],
+    round_: Annotated[int | None, typer.Option("--round", min=1, help="Take this round's candidate instead.")] = None,
+    harness: Annotated[str | None, typer.Option("--harness", help="lmms-eval, instead of our own suites.")] = None,
+    tasks: Annotated[str, typer.Option("--tasks", metavar="NAME,NAME", help="Tasks of the harness.")] = "",
+    task_files: Annotated[Path | None, typer.Option("--task-files", metavar="DIR", help="Own task files.")] = None,
+    questions: Annotated[int | None, typer.Option("--questions", min=1, help="Per suite, at most; else all.")] = None,
+    set_: SetOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+    ledger: LedgerOption = None,
+) -> None:
+    """Score a campaign's student, or any model, on held-out suites or by the field's own harness."""
+    from loop.bootstrap import base_student, make_evaluator, note_evaluation, open_home
+    from loop.progress import make_progress
+    from loop.status import show
+    from loop.version_report import Wanted, evaluate_target, find_target, report_json, report_table
+
+    named = tuple(task.strip() for task in tasks.split(",") if task.strip())
+    wanted = Wanted(harness, named, task_files, questions, tuple(set_ or ()))
+    place = open_home(home, ledger)
+    target = find_target(place.ledger, place.blobs, name, round_, wanted)
+    version = target.version or base_student(place, target.settings)
+    reports = evaluate_target(
+        target,
+        version,
+        make_evaluator(place, target.settings),
+        place.ledger,
+        make_progress(sys.stderr),
+        whole=questions is None,
+    )
+    if target.settings.tracking.mlflow:
+        note_evaluation(place, version, reports, target.campaign)
+    if as_json:
+        print(json.dumps(report_json(version, target.campaign, reports), allow_nan=False, ensure_ascii=False))
+    else:
+        show(report_table(reports))
+
+
+@app.command()
 def doctor(
     file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Campaign file to check for.")] = None,
     set_: SetOption = None,

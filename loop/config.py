@@ -273,6 +273,9 @@ class Training(Section):
     """Stop after this many response tokens, whatever `steps` says."""
 
 
+SUITE_LISTS = ("main", "beside")
+
+
 class Evaluation(Section):
     """Held-out suites."""
 
@@ -288,6 +291,29 @@ class Evaluation(Section):
     """Shown, but not part of the mean."""
     seed: int = 0
     """Draws the embedded suites."""
+    harness: Literal["none", "lmms-eval"] = "none"
+    """`lmms-eval` runs `tasks` beside the suites; it has an environment of its own, see docs/evaluation.md."""
+    tasks: tuple[str, ...] = ()
+    """Tasks of the harness, the first `questions` of each; those that are named in `main` too are part of the mean."""
+    task_files: str | None = None
+    """A folder with own task files of the harness."""
+    response: Literal["answer", "text"] = "answer"
+    """The final `answer` where `sampling.answer_pattern` finds one, else all but the thinking; or all `text`."""
+    time_limit_s: Positive = 36_000
+    """Seconds after which a task of the harness is ended."""
+
+    @model_validator(mode="after")
+    def _tasks_have_a_harness(self) -> Self:
+        if self.tasks and self.harness == "none":
+            raise ValueError(f'evaluation.tasks = {list(self.tasks)} need a harness: set harness = "lmms-eval"')
+        if self.harness != "none" and not self.tasks:
+            raise ValueError(f"evaluation.harness = {self.harness!r} has nothing to run: name evaluation.tasks")
+        return self
+
+    def own(self) -> Evaluation:
+        """The suites of our own, without the harness and its tasks."""
+        kept = {name: tuple(suite for suite in getattr(self, name) if suite not in self.tasks) for name in SUITE_LISTS}
+        return self.model_copy(update={**kept, "harness": "none", "tasks": (), "task_files": None})
 
 
 class Promotion(Section):
@@ -386,8 +412,8 @@ def load_settings(path: Path, overrides: Sequence[str] = ()) -> CampaignSettings
         raise UsageError(f"{path}: there is no such campaign file; `deltaloop init DIR` writes one") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path}: not readable as TOML: {error}") from error
-    for override in overrides:
-        _apply(data, override)
+    for text in overrides:
+        override(data, text)
     return with_paths(parse_settings(data, where=str(path)), path)
 
 
@@ -415,10 +441,11 @@ def _explain(where: str, entry: Any) -> str:
     return f"{where}: `{key}` = {entry['input']!r}: {entry['msg']}; correct the value"
 
 
-def _apply(data: dict[str, Any], override: str) -> None:
-    key, found, value = override.partition("=")
+def override(data: dict[str, Any], text: str) -> None:
+    """Change settings, as TOML gives them, by `section.key=value`. UsageError if it is none."""
+    key, found, value = text.partition("=")
     if not found:
-        raise UsageError(f"--set {override}: expected section.key=value")
+        raise UsageError(f"--set {text}: expected section.key=value")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
@@ -427,5 +454,5 @@ def _apply(data: dict[str, Any], override: str) -> None:
     for parent in parents:
         data = data.setdefault(parent, {})
         if not isinstance(data, dict):
-            raise UsageError(f"--set {override}: `{parent}` is not a table")
+            raise UsageError(f"--set {text}: `{parent}` is not a table")
     data[leaf] = parsed

@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.table import Table
 
 from loop.config import CampaignSettings
+from loop.harness_place import SETUP, installed_version
 from loop.paths import EMBEDDED_MODELS
 from loop.status import table_of
 from store.errors import DeltaloopError
@@ -71,8 +72,16 @@ def _packages() -> Iterator[Finding]:
         found = _installed(name)
         yield Finding(name, found or "not installed", not found, "" if found else "pip install -e '.[cpu,dev]'")
     yield _faiss()
+    yield _harness(needed=False)
     for name, purpose in OPTIONAL.items():
         yield Finding(name, _installed(name) or f"not installed: {purpose}")
+
+
+def _harness(*, needed: bool) -> Finding:
+    found = installed_version()
+    return Finding(
+        "lmms-eval", found or "not installed: only for evaluation.harness", needed and not found, "" if found else SETUP
+    )
 
 
 def _faiss() -> Finding:
@@ -138,6 +147,8 @@ def _campaign(settings: CampaignSettings) -> Iterator[Finding]:
         yield Finding("embedding.model", settings.embedding.model, lacking, remedy)
     yield Finding("pool.source", settings.pool.source)
     yield Finding("evaluation.source", settings.evaluation.source)
+    if settings.evaluation.harness != "none":
+        yield _harness(needed=True)
 
 
 def _model(key: str, source: str) -> Finding:

@@ -42,7 +42,12 @@ def with_paths(settings: CampaignSettings, file: Path) -> CampaignSettings:
                 }
             ),
             "pool": pool.model_copy(update={"source": _prompts(file, pool.source, base)}),
-            "evaluation": evaluation.model_copy(update={"source": _held_out(file, evaluation.source, base)}),
+            "evaluation": evaluation.model_copy(
+                update={
+                    "source": _held_out(file, evaluation.source, base),
+                    "task_files": _folder(file, "evaluation.task_files", evaluation.task_files, base),
+                }
+            ),
             "embedding": embedding
             if own_encoder
             else embedding.model_copy(update={"model": _model(file, "embedding.model", embedding.model, base)}),
@@ -82,6 +87,15 @@ def _model(file: Path, key: str, value: str, base: Path) -> str:
             f" or one of {', '.join(EMBEDDED_MODELS)}"
         )
     return value
+
+
+def _folder(file: Path, key: str, value: str | None, base: Path) -> str | None:
+    if value is None:
+        return None
+    path = base / Path(value).expanduser()
+    if not path.is_dir():
+        raise UsageError(f"{file}: `{key}` = {value!r}: there is no folder {path}; correct the path")
+    return str(path.resolve())
 
 
 def _prompts(file: Path, value: str, base: Path) -> str:

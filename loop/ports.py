@@ -362,6 +362,10 @@ class Trainer(Protocol):
         ...
 
 
+WHOLE = "_whole"
+"""Ends the name of a suite that is all of one of which a round takes a part."""
+
+
 class Evaluator(Protocol):
     """Scores versions on held-out suites."""
 

@@ -23,6 +23,7 @@ preparation, is `baseline` and not among the rounds. No float is NaN or infinite
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
@@ -46,6 +47,7 @@ from store.records import (
     Spent,
     StageRow,
     Status,
+    SuiteReport,
     Trained,
     TrainingSet,
     Verdict,
@@ -223,7 +225,8 @@ def _numbers(stage: str, output: Any) -> dict[str, float]:
             return _training_numbers(output) | _spent_numbers(output.spent, stage)
         case Report():
             who = {"baseline_teacher": "teacher", "close": "closing"}.get(stage, "student")
-            return {f"accuracy/{who}/{suite}": value for suite, value in output.by_suite().items()}
+            accuracies = {f"accuracy/{who}/{suite}": value for suite, value in output.by_suite().items()}
+            return accuracies | harness_numbers(output.suites, who)
         case Verdict():
             return {
                 "judge/promoted": output.promoted,
@@ -233,6 +236,18 @@ def _numbers(stage: str, output: Any) -> dict[str, float]:
             }
         case _:
             raise TypeError(f"no numbers are known of {type(output).__name__}")
+
+
+def harness_numbers(reports: Sequence[SuiteReport], who: str) -> dict[str, float]:
+    """What a harness says, by metric name; letters that MLflow refuses in a name become underscores."""
+    numbers: dict[str, float] = {}
+    for report in reports:
+        for score in report.harness.scores if report.harness else ():
+            name = re.sub(r"[^\w./ -]", "_", f"harness/{who}/{report.suite}/{score.metric}")
+            numbers[name] = score.value
+            if score.stderr is not None:
+                numbers[f"{name}_stderr"] = score.stderr
+    return numbers
 
 
 def _choice_numbers(batch: TrainingSet) -> dict[str, float]:

@@ -55,3 +55,7 @@ class UnreadableImage(DeltaloopError, ValueError):
 
 class TrainingDiverged(DeltaloopError, RuntimeError):
     """A training's loss is no longer a number."""
+
+
+class HarnessFailed(DeltaloopError, RuntimeError):
+    """An evaluation harness is not there, or could not finish a task."""

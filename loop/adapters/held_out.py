@@ -25,6 +25,7 @@ from loop.adapters.sources import world_prompt
 from loop.intake import Columns
 from loop.metrics import METRICS
 from loop.paths import EMBEDDED
+from loop.ports import WHOLE
 from loop.world import easy_vqa
 from loop.world.sets import SUITES, suite_items
 from store.errors import UsageError
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from loop.world.questions import Question
     from loop.world.scenes import Scene
 
-WHOLE = "_whole"
 BY_DOMAIN = "by_domain"
 """The metric of a suite of several domains: each question is scored in its own domain's."""
 METRIC_BY_DOMAIN = {"chart": "relaxed_accuracy", "document": "anls", "perception": "exact_match"}

@@ -29,6 +29,7 @@ COMMIT = "mlflow.source.git.commit"
 CAMPAIGN, CREATED, ROUND, DIRTY, PROCESS = (
     f"deltaloop.{name}" for name in ("campaign", "created", "round", "dirty", "process")
 )
+VERSION = "deltaloop.evaluated"
 METRICS_A_BATCH, ENTRIES_A_BATCH = 1000, 100
 """MLflow's own limits of one `log_batch`."""
 DIGEST_LENGTH = 36
@@ -87,6 +88,12 @@ class MlflowBook:
         found = self._search(tags)
         name = f"round {round}" if round else "round 0: preparation"
         return str(found[0].info.run_id) if found else self._create(name, tags)
+
+    def version_run(self, version: str, parent: str | None) -> str:
+        """Id of the run of evaluations of a version that belong to no round; `parent` is its campaign's run."""
+        tags = {VERSION: version} | ({PARENT: parent} if parent else {})
+        found = self._search(tags)
+        return str(found[0].info.run_id) if found else self._create(f"evaluation of {version[:12]}", tags)
 
     def running(self) -> list[Any]:
         """Runs that say they are running."""

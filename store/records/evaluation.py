@@ -33,7 +33,10 @@ class HarnessResult:
 
 @dataclass(frozen=True)
 class SuiteReport:
-    """One version's result on one suite: a score per question, in the suite's own metric."""
+    """One version's result on one suite: a score per question, in the suite's own metric.
+
+    A harness's task may score no single question; then the four tuples are empty.
+    """
 
     suite: str
     metric: str
@@ -47,8 +50,10 @@ class SuiteReport:
 
     @property
     def accuracy(self) -> float:
-        """Mean score."""
-        return sum(self.values) / len(self.values) if self.values else 0.0
+        """Mean score; where a harness scores no single question, the first of its scores."""
+        if self.values:
+            return sum(self.values) / len(self.values)
+        return self.harness.scores[0].value if self.harness else 0.0
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from loop.config import CampaignSettings, load_settings
 from loop.section import Section
 
 FOLDER = Path(__file__).parents[2] / "scripts" / "campaigns"
-NAMES = ("arms", "embedded", "paper", "smoke")
+NAMES = ("arms", "benchmarks", "embedded", "paper", "smoke")
 
 
 def load(name: str) -> CampaignSettings:
@@ -33,7 +33,7 @@ def test_a_file_is_named_like_its_campaign_and_says_its_rounds_unindented(name: 
     assert re.search(r"^rounds = \d+$", text.partition("[")[0], re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "benchmarks"])  # which trains nothing
 def test_a_file_says_every_key_there_is(name: str) -> None:
     said = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     assert list(unsaid(load(name), said)) == []
@@ -62,6 +62,14 @@ def test_the_paper_campaign_is_the_main_job_with_more_samples_and_a_larger_pool(
     paper, embedded = load("paper"), load("embedded")
     assert paper.scoring.teacher_samples == paper.scoring.student_samples == 16
     assert paper.pool.size > embedded.pool.size
+
+
+def test_the_benchmarks_are_the_ten_of_the_paper() -> None:
+    evaluation = load("benchmarks").evaluation
+    assert len(evaluation.tasks) == 10
+    assert set(evaluation.main) <= set(evaluation.tasks)
+    own = {path.stem for path in Path(evaluation.task_files or "").glob("*.yaml")}
+    assert own == {f"visual_probe_{level}" for level in ("easy", "medium", "hard")} <= set(evaluation.tasks)
 
 
 def test_the_smoke_campaign_has_one_round_of_all_stages() -> None:
