@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
@@ -18,8 +19,11 @@ from loop.section import Count, Positive, Section
 
 
 def _url(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
-        raise ValueError("must start with http:// or https://, e.g. http://127.0.0.1:8000/v1")
+    url = urlsplit(value)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ValueError("must be a URL such as http://127.0.0.1:8000/v1")
+    if url.username or url.password or url.query:  # the file's text is kept in the ledger, and shown
+        raise ValueError("must hold no user, password or query: put a key into an environment variable (api_key_env)")
     return value.rstrip("/")
 
 

@@ -1,14 +1,16 @@
-"""Rollouts of one version for a list of prompts: planned once, sampled in batches, committed batch by batch.
+"""Rollouts of one version for a list of prompts: planned once, sampled, committed as they come.
 
     prompts -> those that the ledger lacks samples of -> plan (recorded) -> sample -> answers -> ledger
 
 The plan is what makes a resumed stage equal to an undisturbed one: another batch shape rounds differently, so batches
-are cut once over all the work and never re-formed. A batch is one transaction: it is there whole, or not at all.
+are cut once over all the work and never re-formed. What a sampler hands on at a time is one transaction. In process
+that is a batch, there whole or not at all; a server's samples come one by one, and only those that are not there are
+drawn again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from loop.config import Sampling
@@ -83,16 +85,17 @@ def collect(drawing: Drawing, prompts: Sequence[Prompt], ports: SamplingPorts) -
         ports.ledger.add_plan(drawing.key, plan)
 
     planned = [_planned(batch) for batch in plan]
-    held = held_rollouts(drawing, ports)
-    label = f"{drawing.version.role} samples"
-    with ports.progress.bar(label, sum(len(ids) * (stop - start) for start, stop, ids in planned)) as advance:
-        for start, stop, ids in planned:
-            if not all(len(held[id]) >= stop - drawing.first for id in ids):
-                ports.ledger.add_rollouts(_draw(drawing, [by_id[id] for id in ids], start, stop, ports))
-            advance(len(ids) * (stop - start))
+    missing = _missing(planned, held_rollouts(drawing, ports))
+    total = sum(len(ids) * (stop - start) for start, stop, ids in planned)
+    with ports.progress.bar(f"{drawing.version.role} samples", total) as advance:
+        advance(total - sum(len(ids) * (stop - start) for (start, stop), ids in missing.items()))
+        for (start, stop), ids in missing.items():
+            for rows in _draw(drawing, [by_id[id] for id in ids], start, stop, ports):
+                ports.ledger.add_rollouts(rows)
+                advance(len(rows))
 
     rollouts = held_rollouts(drawing, ports)
-    paid = [row for start, _, ids in planned for id in ids for row in rollouts[id] if row.index >= start]
+    paid = [row for start, stop, ids in planned for id in ids for row in rollouts[id] if start <= row.index < stop]
     return Collected(rollouts, len(paid), sum(row.num_tokens for row in paid))
 
 
@@ -133,15 +136,11 @@ def held_rollouts(drawing: Drawing, ports: SamplingPorts) -> dict[str, tuple[Rol
 
 def _cut(drawing: Drawing, held: Mapping[str, tuple[Rollout, ...]]) -> tuple[tuple[str, ...], ...]:
     """Batches of prompts that lack the same samples: ("first index:index after the last", prompt id, ...)."""
-    missing: dict[tuple[int, int], list[str]] = {}
-    for id in sorted(drawing.wanted):
-        if len(held[id]) < drawing.wanted[id]:
-            span = (drawing.first + len(held[id]), drawing.first + drawing.wanted[id])
-            missing.setdefault(span, []).append(id)
+    whole = [(drawing.first, drawing.first + drawing.wanted[id], (id,)) for id in sorted(drawing.wanted)]
     size = drawing.settings.batch
     return tuple(
         (f"{first}:{stop}", *ids[start : start + size])
-        for (first, stop), ids in sorted(missing.items())
+        for (first, stop), ids in sorted(_missing(whole, held).items())
         for start in range(0, len(ids), size)
     )
 
@@ -152,7 +151,32 @@ def _planned(batch: Sequence[str]) -> tuple[int, int, Sequence[str]]:
     return int(start), int(stop), batch[1:]
 
 
-def _draw(drawing: Drawing, prompts: Sequence[Prompt], start: int, stop: int, ports: SamplingPorts) -> list[Rollout]:
+def _missing(
+    planned: Sequence[tuple[int, int, Sequence[str]]], held: Mapping[str, tuple[Rollout, ...]]
+) -> dict[tuple[int, int], list[str]]:
+    """The samples of a plan that are not there: (first index, index after the last) -> prompt ids in planned order.
+
+    A sampler in process cuts the batches of a span anew, at the same places: all but the last are full.
+    """
+    missing: dict[tuple[int, int], list[str]] = {}
+    for start, stop, ids in planned:
+        for id in ids:
+            there = {row.index for row in held[id]}
+            for span in _runs([index for index in range(start, stop) if index not in there]):
+                missing.setdefault(span, []).append(id)
+    return missing
+
+
+def _runs(indices: Sequence[int]) -> list[tuple[int, int]]:
+    """Ascending indices as runs without a gap: (first, after the last)."""
+    starts = [index for index in indices if index - 1 not in indices]
+    stops = [index + 1 for index in indices if index + 1 not in indices]
+    return list(zip(starts, stops, strict=True))
+
+
+def _draw(
+    drawing: Drawing, prompts: Sequence[Prompt], start: int, stop: int, ports: SamplingPorts
+) -> Iterator[list[Rollout]]:
     sampler, by_id = ports.samplers.open(drawing.version), {prompt.id: prompt for prompt in prompts}
     chunks = sampler.sample(
         prompts,
@@ -162,7 +186,8 @@ def _draw(drawing: Drawing, prompts: Sequence[Prompt], start: int, stop: int, po
         first_index=start,
         schema=drawing.schema,
     )
-    return [as_rollout(sample, by_id[sample.prompt_id], drawing) for chunk in chunks for sample in chunk]
+    for chunk in chunks:
+        yield [as_rollout(sample, by_id[sample.prompt_id], drawing) for sample in chunk]
 
 
 def as_rollout(sample: Sample, prompt: Prompt, drawing: Drawing) -> Rollout:

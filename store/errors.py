@@ -59,3 +59,7 @@ class TrainingDiverged(DeltaloopError, RuntimeError):
 
 class HarnessFailed(DeltaloopError, RuntimeError):
     """An evaluation harness is not there, or could not finish a task."""
+
+
+class ServerUnavailable(DeltaloopError, ConnectionError):
+    """A server that draws responses does not answer, or not with what was asked for, after all retries."""

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from loop.adapters.lora import merged_source
 from loop.adapters.models import Models, resolve_version
 from loop.adapters.sampler import TransformersSamplers
+from loop.adapters.server import ServerSamplers, server_version
 from loop.adapters.vllm_engine import VllmSamplers
 from loop.config import CampaignSettings
 from loop.engine_settings import Engine, ServerEngine, TransformersEngine, VllmEngine
 from loop.ports import Blobs, Checkpoints, Sampler, Samplers
-from store.errors import UsageError
 from store.records import Role, Version
 
 
@@ -32,7 +32,10 @@ class EngineSamplers:
 
 def base_version(role: Role, settings: CampaignSettings, checkpoints: Checkpoints) -> Version:
     """The version of a role that a campaign starts from. ModelUnusable if there is none."""
-    source, adapter = getattr(settings.models, role), getattr(_engine(role, settings), "adapter", None)
+    source, engine = getattr(settings.models, role), _engine(role, settings)
+    if isinstance(engine, ServerEngine):
+        return server_version(source, role)
+    adapter = engine.adapter
     if adapter is not None:
         source = merged_source(source, adapter, checkpoints)
     return resolve_version(source, role, checkpoints)
@@ -64,7 +67,7 @@ def _engine(role: Role, settings: CampaignSettings) -> Engine:
 
 def _samplers(role: Role, engine: Engine, models: Models) -> Samplers:
     if isinstance(engine, ServerEngine):
-        raise UsageError(f'engines.{role}.kind = "server" is not built yet; choose "transformers"')
+        return ServerSamplers(engine, models.blobs)
     if isinstance(engine, VllmEngine):
         return VllmSamplers(engine, models.blobs, models.checkpoints, dtype=models.dtype)
     return TransformersSamplers(models)

@@ -8,6 +8,7 @@ the same if their hashes differ in few bits; `scripts/calibrate_image_hash.py` m
 
 from __future__ import annotations
 
+import base64
 import io
 import warnings
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import imagehash
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from policies.admission import normalise_question
 from store.records import HeldOutQuestion, Prompt
@@ -29,6 +30,9 @@ MAX_PIXELS = 50_000_000
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """Raster formats whose decoders run no program: Pillow hands EPS, for one, to Ghostscript."""
+
+PLAIN_KINDS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+"""Formats that every vision server takes."""
 
 HASH_SIZE = 24
 """The DCT hash keeps 24 x 24 frequencies. Measured at a distance that finds 96 % of the altered copies of a picture:
@@ -83,6 +87,28 @@ def to_png(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def to_data_url(data: bytes) -> str:
+    """A picture as a data URL that any server shows as `decode` does; errors as of `decode`.
+
+    A file that every decoder reads alike goes as it is. Others are sent as PNG: servers differ in what they make of
+    transparency, of a rotation by EXIF, of frames and of colour spaces.
+    """
+    picture = decode(data)
+    kind = _plain_kind(data)
+    if kind is None:
+        data, kind = to_png(picture), "image/png"
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _plain_kind(data: bytes) -> str | None:
+    """The MIME type of a file whose pixels leave nothing to interpret, else None."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as file:
+        upright = file.getexif().get(ExifTags.Base.Orientation, 1) == 1
+        still = getattr(file, "n_frames", 1) == 1
+        plain = upright and still and file.mode == "RGB" and not file.has_transparency_data
+        return PLAIN_KINDS.get(file.format or "") if plain else None
 
 
 def image_hash(picture: Image.Image) -> int:

@@ -20,7 +20,7 @@ class Version:
     """A model at one point of its life: a content-addressed checkpoint."""
 
     id: str
-    """Digest of the checkpoint's files."""
+    """Digest of the checkpoint's files; of a model behind a server, of its name."""
     role: Role
     source: str
     """What loads it: a folder, a hub name, or `embedded:student`."""
