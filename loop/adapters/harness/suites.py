@@ -2,7 +2,7 @@
 
 task -> the harness asks -> prompts -> sampler at temperature 0 -> the harness scores -> SuiteReport with its scores
 
-Our own suites come first and are scored by `SuiteEvaluator`; `TASK_whole` is a task without the limit of a round.
+Our own suites come first and are scored by another evaluator; `TASK_whole` is a task without the limit of a round.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loop.adapters.harness.process import HarnessRun, Request, run_task
-from loop.adapters.suites import SuiteEvaluator
 from loop.ports import WHOLE
 from policies.answers import extract
 from policies.extraction import without_thinking
@@ -23,7 +22,7 @@ from store.records import HarnessResult, Origin, Prompt, Sample, SuiteReport, Ve
 
 if TYPE_CHECKING:
     from loop.config import Evaluation, Sampling
-    from loop.ports import Blobs, Progress, Sampler, Samplers
+    from loop.ports import Blobs, Evaluator, Progress, Sampler, Samplers
 
 IMAGE_TOKEN = "<image>"
 """Some tasks write it where an image belongs. Here images come first, and a processor would count it as one more."""
@@ -34,7 +33,7 @@ class HarnessEvaluator:
 
     def __init__(
         self,
-        own: SuiteEvaluator,
+        own: Evaluator,
         samplers: Samplers,
         blobs: Blobs,
         *,
