@@ -21,7 +21,9 @@ from store.records import (
     Aims,
     CampaignRow,
     Candidate,
+    Lease,
     Origin,
+    Owner,
     Prompt,
     Quarantined,
     Region,
@@ -158,6 +160,20 @@ class Ledger(Protocol):
     ) -> None:
         """Record how an attempt ended; `seconds` is added to what earlier attempts took."""
         ...
+
+    # one controller per campaign
+    def take_lease(self, campaign: str, owner: Owner, *, lease_s: float) -> Lease:
+        """Become the one that works on a campaign; from now on every write here needs, and renews, the lease.
+
+        `store.errors.CampaignHeld` names another owner that is alive.
+        """
+        ...
+
+    def renew_lease(self) -> None:
+        """Heartbeat. `store.errors.LeaseLost` if another process has taken the lease, as from every write."""
+        ...
+
+    def release_lease(self, lease: Lease) -> None: ...
 
     # work that is planned once
     def find_plan(self, key: str) -> tuple[tuple[str, ...], ...] | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -47,6 +47,8 @@ class Database:
 
     def __init__(self, url_or_path: str | Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self.url = url_of(url_or_path)
+        self.guard: Callable[[Connection], None] | None = None
+        """Called at the beginning and before the commit of each writing transaction; may refuse it by raising."""
         if self.is_postgresql:
             # A connection that the server has closed meanwhile, e.g. by a restart, is replaced before it is used.
             self._engine = create_engine(self.url, pool_pre_ping=True)
@@ -81,7 +83,12 @@ class Database:
             self._engine.connect().execution_options(deltaloop_writes=True) as connection,
             connection.begin(),
         ):
+            if self.guard is not None:
+                self.guard(connection)
             yield connection
+            # Again, since nobody else could write meanwhile: not the heartbeat either, however long this took.
+            if self.guard is not None:
+                self.guard(connection)
 
     def close(self) -> None:
         """Give back all connections; the write-ahead log is folded into the file by the last one."""

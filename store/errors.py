@@ -49,6 +49,14 @@ class LedgerUnusable(DeltaloopError, RuntimeError):
     """The ledger cannot be opened, read or written: no ledger, a newer one, locked, disk full."""
 
 
+class CampaignHeld(DeltaloopError, RuntimeError):
+    """Another process works on the campaign."""
+
+
+class LeaseLost(DeltaloopError, RuntimeError):
+    """Another process has taken over the campaign: this one must write nothing more."""
+
+
 class UnreadableImage(DeltaloopError, ValueError):
     """An image's bytes cannot be decoded: truncated, of an unknown format, or far too large."""
 

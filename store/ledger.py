@@ -2,7 +2,7 @@
 
     Prompts    prompts, pools, quarantine, embeddings     Rollouts  samples of a version
     Scores     scores, regions, candidates of a round     Versions  checkpoints and their evaluations
-    Rounds     campaigns, rounds, stages, plans
+    Rounds     campaigns, rounds, stages, plans           Leases    who works on a campaign
 
 Records of `store.records` go in and come out; one public function is one transaction; adding a fact twice is harmless.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from store.database import BUSY_TIMEOUT_S, Database
+from store.leases import Leases
 from store.migrate import migrate
 from store.prompts import Prompts
 from store.rollouts import Rollouts
@@ -21,7 +22,7 @@ from store.scores import Scores
 from store.versions import Versions
 
 
-class Ledger(Prompts, Rollouts, Scores, Versions, Rounds):
+class Ledger(Prompts, Rollouts, Scores, Versions, Rounds, Leases):
     """An open ledger, at the newest schema: created or migrated by opening it.
 
     Threads may share one. Every method raises LedgerUnusable if the database cannot be reached, Missing (a KeyError) if

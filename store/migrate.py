@@ -35,6 +35,13 @@ def migrate(database: Database) -> None:
             command.upgrade(config, "+1")
 
 
+def newest_revision() -> str:
+    """The schema version that this program brings a ledger to."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None
+    return head
+
+
 def _config() -> Config:
     config = Config()
     folder = str(Path(__file__).parent / "migrations")

@@ -3,7 +3,7 @@
     prompts <- pool_prompts, rollouts, scores, candidates (by content)      embeddings (by content)   quarantine
     campaigns <- rounds <- stages, scores, regions, candidates, versions    versions <- rollouts, scores, evaluations
     evaluations <- harness_scores
-    plans: how a stage's work was cut into batches
+    plans: how a stage's work was cut into batches                          leases: who works on a campaign
 
 A column has the name of the record's field that it keeps; `created` columns are UTC, ISO 8601, and are not facts.
 """
@@ -239,6 +239,23 @@ class CampaignTableRow(Row, table=True):
     pool: str
     identity: str
     created: str
+
+
+class LeaseRow(Row, table=True):
+    """Who works on a campaign. No facts, and no foreign key: a campaign is leased before it is started."""
+
+    __tablename__ = "leases"
+
+    campaign: str = Field(primary_key=True)
+    token: int = Field(sa_type=BigInteger)
+    """Grows with each owner."""
+    host: str
+    pid: int = Field(sa_type=BigInteger)
+    boot: str
+    started: str
+    since: str
+    expires: float
+    """Seconds since 1970, by the clock of the database; 0 when it was given back."""
 
 
 class RoundTableRow(Row, table=True):

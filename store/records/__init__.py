@@ -4,7 +4,7 @@ A round turns `Prompt`s into `Rollout`s, rollouts into `Score`s, scores into `Re
 `Candidate`s, the best prompts into a `TrainingSet`, that into a new `Version`, and that into a `Verdict`.
 Standard library only: rows of the database never leave `store`, and these never depend on it.
 
-    prompts -> rollouts -> scores -> synthesis -> training -> evaluation      campaigns      digests
+    prompts -> rollouts -> scores -> synthesis -> training -> evaluation      campaigns, leases      digests
 
 Import them from here; the modules are how the file is cut.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 from store.records.campaigns import CampaignRow, RoundRow, StageRow, Status
 from store.records.digests import canonical_json, derive_seed, digest, digest_of
 from store.records.evaluation import HarnessResult, HarnessScore, Report, SuiteReport, Verdict
+from store.records.leases import Lease, Owner
 from store.records.prompts import Filled, HeldOutQuestion, Origin, Prompt, Quarantined, prompt_id
 from store.records.rollouts import Role, Rollout, RolloutStatus, Sample, Spent, Version
 from store.records.scores import Score, Scores
@@ -30,7 +31,9 @@ __all__ = [
     "HarnessResult",
     "HarnessScore",
     "HeldOutQuestion",
+    "Lease",
     "Origin",
+    "Owner",
     "Posterior",
     "Prompt",
     "Quarantined",

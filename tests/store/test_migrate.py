@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 from pathlib import Path
@@ -16,11 +15,10 @@ from alembic.script import ScriptDirectory
 import store.migrate
 from store.errors import LedgerUnusable
 from store.ledger import Ledger
+from store.migrate import newest_revision
 from store.tables import Row
 from tests.store.facts import PROMPTS, STUDENT, TEACHER, harness_report_of
-
-ASSETS = Path(__file__).parents[1] / "assets" / "ledgers"
-"""A ledger as each schema version left it, as SQL."""
+from tests.store.stored_ledgers import FOLDER, stored
 
 
 def test_the_migrated_schema_is_that_of_the_tables(ledger_url: str) -> None:
@@ -54,34 +52,38 @@ def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
         assert ledger.pool("p") == PROMPTS
 
 
-def test_a_ledger_of_the_first_version_is_upgraded_with_all_its_facts(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "ledger.db") as connection:
-        connection.executescript((ASSETS / "0001.sql").read_text())
-        before = connection.execute("SELECT prompt_id, delta, low, high FROM scores ORDER BY prompt_id").fetchall()
-        counts = {
-            name: _count(connection, name) for name in ("prompts", "rollouts", "candidates", "versions", "stages")
-        }
-    with Ledger(tmp_path / "ledger.db") as ledger:
-        after = ledger.scores("demo", 1)
-        prompt = ledger.pool("pool")[0]
-        assert len(ledger.rollouts(TEACHER.id, "hot", [prompt.id])[prompt.id]) == 2
-    assert [(row.prompt_id, row.delta, row.low, row.high) for row in after] == before
-    assert {(row.p_value, row.differs, row.noise_floor, row.predicted) for row in after} == {(None, None, None, False)}
-    with sqlite3.connect(tmp_path / "ledger.db") as connection:
-        assert {name: _count(connection, name) for name in counts} == counts
-        assert min(counts.values()) > 0
+def test_there_is_a_stored_ledger_of_every_version() -> None:
+    stored_ones = sorted(path.stem for path in FOLDER.glob("*.sql"))
+    expected = [f"{number + 1:04}" for number in range(int(newest_revision()))]
+    assert stored_ones == expected, "run: python -m tests.store.stored_ledgers"
 
 
-def test_a_ledger_of_the_second_version_is_upgraded_with_its_evaluations(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "ledger.db") as connection:
-        connection.executescript((ASSETS / "0002.sql").read_text())
-        (before,) = connection.execute('SELECT "values" FROM evaluations WHERE version = ?', (STUDENT.id,)).fetchone()
-    with Ledger(tmp_path / "ledger.db") as ledger:
+@pytest.mark.parametrize("revision", sorted(path.stem for path in FOLDER.glob("*.sql")))
+def test_a_ledger_of_every_version_is_upgraded_with_all_its_facts(tmp_path: Path, revision: str) -> None:
+    path = stored(revision, tmp_path / "ledger.db")
+    before = _rows(path)
+    assert all(before[name] for name in ("prompts", "rollouts", "scores", "candidates", "versions", "stages"))
+    with Ledger(path) as ledger, ledger.database.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Row.metadata) == []
+        assert [len(row) for row in ledger.rollouts(TEACHER.id, "hot", [ledger.pool("pool")[0].id]).values()] == [2]
+    after = _rows(path)
+    for name, rows in before.items():
+        assert [{key: row[key] for key in old} for row, old in zip(after[name], rows, strict=True)] == rows, name
+
+
+def test_what_older_scores_lack_stays_unknown(tmp_path: Path) -> None:
+    with Ledger(stored("0001", tmp_path / "ledger.db")) as ledger:
+        scores = ledger.scores("demo", 1)
+    assert {(row.p_value, row.differs, row.noise_floor, row.predicted) for row in scores} == {(None, None, None, False)}
+
+
+def test_an_older_evaluation_has_no_harness(tmp_path: Path) -> None:
+    with Ledger(stored("0002", tmp_path / "ledger.db")) as ledger:
         report = ledger.find_evaluation(STUDENT.id, "chart@conditions")
         assert report is not None
-        assert (list(report.values), report.harness) == (json.loads(before), None)
-        prompts = ledger.prompts(report.prompt_ids)
-        asked = harness_report_of(prompts, samples="b" * 64)
+        assert report.harness is None
+        asked = harness_report_of(ledger.prompts(report.prompt_ids), samples="b" * 64)
         ledger.add_evaluation(STUDENT.id, "chartqa@conditions", asked)
         assert ledger.find_evaluation(STUDENT.id, "chartqa@conditions") == asked
 
@@ -146,6 +148,18 @@ def test_every_revision_has_one_successor_and_a_number(tmp_path: Path) -> None:
     assert [step.down_revision for step in steps] == [None, *(step.revision for step in steps[:-1])]
 
 
-def _count(connection: sqlite3.Connection, table: str) -> int:
-    (num,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
-    return int(num)
+def _rows(path: Path) -> dict[str, list[dict[str, object]]]:
+    """All rows by table, each with its columns by name, in the order of their keys."""
+    connection = sqlite3.connect(path)
+    connection.row_factory = sqlite3.Row
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    found = {
+        name: sorted(
+            ({key: row[key] for key in row.keys()} for row in connection.execute(f"SELECT * FROM {name}")),  # noqa: SIM118
+            key=lambda row: [str(value) for value in row.values()],
+        )
+        for name in tables
+        if name != "alembic_version"
+    }
+    connection.close()
+    return found

@@ -1,0 +1,50 @@
+"""Processes by what tells them apart for ever: the host, its boot, the process and when it started.
+
+A process id alone is given out again. Where the system has /proc, an owner of the same boot and the same process
+namespace is known to be dead or alive; anybody else is not, and keeps a lease until it expires.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from store.records import Owner
+
+PROC = Path("/proc")
+DEAD = ("Z", "X")
+"""States of a process that has ended but that nobody has waited for."""
+
+
+def this_process() -> Owner:
+    """The owner that this process is."""
+    _, started = _state(os.getpid()) or ("", "")
+    return Owner(socket.gethostname(), os.getpid(), _boot(), started)
+
+
+def is_dead(owner: Owner) -> bool:
+    """Whether the process is known to have ended."""
+    if not owner.boot or owner.boot != _boot():
+        return False
+    found = _state(owner.pid)
+    return found is None or found[0] in DEAD or found[1] != owner.started
+
+
+def _boot() -> str:
+    """The boot of this host, and the namespace in which its process ids are meant; '' where that is not known."""
+    try:
+        boot = (PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot}/{(PROC / 'self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _state(pid: int) -> tuple[str, str] | None:
+    """The state of a process and its start in clock ticks since the boot, which no change of the clock moves."""
+    try:
+        text = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()  # the name before it may hold spaces and brackets
+    return fields[0], fields[19]
