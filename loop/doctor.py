@@ -135,6 +135,8 @@ def _campaign(settings: CampaignSettings) -> Iterator[Finding]:
     """Paths are checked by the loading of the file already."""
     for role in ("teacher", "student"):
         yield _model(f"models.{role}", getattr(settings.models, role))
+    if settings.synthesis.synthesizer == "model":
+        yield from _generator(settings)
     if settings.models.device.startswith("cuda") and importlib.util.find_spec("torch") is not None:
         import torch
 
@@ -149,6 +151,17 @@ def _campaign(settings: CampaignSettings) -> Iterator[Finding]:
     yield Finding("evaluation.source", settings.evaluation.source)
     if settings.evaluation.harness != "none":
         yield _harness(needed=True)
+
+
+def _generator(settings: CampaignSettings) -> Iterator[Finding]:
+    if settings.models.generator == "teacher":
+        yield Finding("models.generator", "the teacher")
+    else:
+        yield _model("models.generator", settings.models.generator)
+    if settings.generation.charts:
+        found = _installed("vl-convert-python")
+        remedy = "" if found else "pip install 'deltaloop[charts]', or set `generation.charts` to 0"
+        yield Finding("generation.charts", f"vl-convert-python {found or 'is not installed'}", found is None, remedy)
 
 
 def _model(key: str, source: str) -> Finding:

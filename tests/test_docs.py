@@ -10,7 +10,8 @@ import typer
 
 from loop.campaign_file import reference
 from loop.cli import app
-from loop.config import load_settings
+from loop.config import Generation, Synthesis, load_settings
+from store.records import Fate
 from tests.conftest import ROOT, deltaloop
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -99,3 +100,22 @@ def test_the_example_of_the_readme_runs_with_a_pair_of_folders(example: Path) ->
     done = deltaloop("run", example, "--rounds", "1", *options, "--home", home)
     assert done.code == 0, done.err
     assert "round 1: " in done.out
+
+
+def test_the_page_on_synthesis_names_the_keys_fates_and_templates_that_there_are() -> None:
+    page = (ROOT / "docs" / "synthesis.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(?:generation|synthesis)\.([a-z_]+)", page)
+    assert set(named) <= {*Generation.model_fields, *Synthesis.model_fields}
+    assert {"contrasts", "questions", "merge_cosine", "charts", "max_tokens", "batch", "suffix"} <= set(named)
+    assert {f"`{fate}`" for fate in Fate} <= set(re.findall(r"`[a-z_]+`", page))
+    files = {path.name for path in (ROOT / "loop" / "templates").glob("*.jinja")}
+    assert set(re.findall(r"`([a-z_]+\.jinja)`", page)) == files
+
+
+def test_the_campaign_of_the_page_on_synthesis_loads(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "synthesis.md").read_text(encoding="utf-8")
+    (tmp_path / "my_templates").mkdir()
+    for number, text in enumerate(re.findall(r"```toml\n(.*?)```", page, flags=re.S)):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(f'name = "mine"\n{text}', encoding="utf-8")
+        assert load_settings(file).generation != Generation()
