@@ -2,12 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from types import ModuleType
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from loop.adapters.harness import driver
+
+
+class Manager:
+    """Stands in for lmms-eval's index of tasks, and remembers how often its own were looked through."""
+
+    looked_through: ClassVar[list[str | None]] = []
+
+    def __init__(self, verbosity: str, *, include_path: str | None = None, include_defaults: bool = True) -> None:
+        ours = ["receipts"] if include_path else []
+        if include_defaults:
+            self.looked_through.append(include_path)
+        self.all_tasks = ours + (["chartqa", "chartqapro", "vqav2"] if include_defaults else [])
+
+
+@pytest.fixture
+def tasks(monkeypatch: pytest.MonkeyPatch) -> type[Manager]:
+    module = ModuleType("lmms_eval.tasks")
+    module.TaskManager = Manager  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "lmms_eval", ModuleType("lmms_eval"))
+    monkeypatch.setitem(sys.modules, "lmms_eval.tasks", module)
+    monkeypatch.setattr(driver, "version", lambda name: "0.7.3")
+    monkeypatch.setattr(Manager, "looked_through", [])
+    return Manager
+
+
+def test_our_own_task_is_found_without_looking_through_all(tasks: type[Manager]) -> None:
+    assert driver._manager("receipts", "folder").all_tasks == ["receipts"]
+    assert tasks.looked_through == []
+    assert "receipts" in driver._manager("chartqa", "folder").all_tasks
+    assert tasks.looked_through == ["folder"]
+
+
+@pytest.mark.usefixtures("tasks")
+def test_an_unknown_task_is_refused_with_those_near_it() -> None:
+    with pytest.raises(driver.Refused, match=r"lmms-eval 0\.7\.3 has no task 'chartqapr'") as refused:
+        driver._manager("chartqapr", None)
+    assert refused.value.told["kind"] == "unknown"
+    assert refused.value.told["near"] == ["chartqapro", "chartqa"]
 
 
 def row(**metrics: Any) -> dict[str, Any]:
