@@ -27,7 +27,7 @@ from scipy.special import gammaln
 RANKS = 8
 """Teacher's answers told apart. Lumping the rarer ones lowers Δ a little (data processing), and only there."""
 
-SAME, DIFFERENT = 64, 128
+SAME, DIFFERENT = 256, 512
 """Hypotheses per teacher table with p = q, and of each kind of p ≠ q."""
 
 KINDS = 4
