@@ -37,6 +37,12 @@ def write_text_model(folder: Path, *, seed: int, sharpness: float = 20.0) -> Pat
     """A random causal language model with the same words, that reads no images."""
     tokenizer = build_processor(WORDS, **GEOMETRY).tokenizer
     tokenizer.chat_template = "{{ messages[0]['content'] }}<assistant>"
+    save_llama(folder, tokenizer, seed=seed, sharpness=sharpness)
+    return folder
+
+
+def save_llama(folder: Path, tokenizer: PreTrainedTokenizerFast, *, seed: int, sharpness: float) -> None:
+    """Two random Llama layers over a tokenizer's vocabulary."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = LlamaForCausalLM(
@@ -55,6 +61,13 @@ def write_text_model(folder: Path, *, seed: int, sharpness: float = 20.0) -> Pat
         model.lm_head.weight.mul_(sharpness)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def write_byte_model(folder: Path, *, seed: int, sharpness: float = 20.0) -> Path:
+    """A random causal language model with a token per byte: it can say anything."""
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = "{{ messages[0]['content'] }}<|im_start|>"
+    save_llama(folder, tokenizer, seed=seed, sharpness=sharpness)
     return folder
 
 

@@ -110,16 +110,25 @@ def start_llm(folder: str, engine: VllmEngine, *, name: str, dtype: str) -> Any:
             gpu_memory_utilization=engine.memory_share,
             enable_sleep_mode=engine.sleep,
             enable_prefix_caching=True,
-            enforce_eager=current_platform.is_cpu(),  # compiling takes a CPU longer than it saves
             max_logprobs=MAX_TOP,
             generation_config="vllm",  # sampling is what the campaign says, whatever the folder recommends
             seed=0,
+            **(_on_cpu(engine) if current_platform.is_cpu() else {}),
         )
     except (ValueError, RuntimeError, OSError, ImportError) as error:
         raise ModelUnusable(
             f"{name}: vLLM does not start: {error}; see `deltaloop doctor`, lower memory_share or max_model_len, or set"
             ' kind = "transformers"'
         ) from error
+
+
+def _on_cpu(engine: VllmEngine) -> dict[str, Any]:
+    """What a CPU needs: no compiling, which takes longer than it saves, and prompts that are never cut.
+
+    vLLM 0.32 fails there when it cuts the prompt of a request with a seed ("CPU Generator does not use offset").
+    """
+    tokens = max(4096, engine.max_model_len)
+    return {"enforce_eager": True, "enable_chunked_prefill": False, "max_num_batched_tokens": tokens}
 
 
 class VllmSampler:
@@ -158,7 +167,7 @@ class VllmSampler:
         from vllm.sampling_params import StructuredOutputsParams
 
         options: dict[str, Any] = {
-            "n": n,
+            "n": 1 if settings.temperature == 0 else n,  # vLLM refuses to answer greedily more than once
             "temperature": settings.temperature,
             "max_tokens": settings.max_tokens,
             "stop_token_ids": sorted(self._reader.stop_ids),
@@ -176,7 +185,7 @@ class VllmSampler:
             yield [
                 self._sample(prompt, first_index + place, first + place, completion)
                 for prompt, first, output in zip(some, firsts, outputs, strict=True)
-                for place, completion in enumerate(output.outputs)
+                for place, completion in enumerate(_all(output.outputs, n))
             ]
 
     def score(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[int]], *, top: int) -> list[TokenScores]:
@@ -204,12 +213,20 @@ class VllmSampler:
 
     def _ask(self, requests: Sequence[dict[str, Any]], params: Sequence[Any]) -> list[Any]:
         """The outputs of some requests, in their order."""
+        from vllm.exceptions import VLLMClientError, VLLMError
+        from vllm.v1.engine.exceptions import EngineDeadError
+
         with self._awake():
             try:
                 return list(self.llm.generate(requests, params, use_tqdm=False))
-            except ValueError as error:
+            except (VLLMClientError, ValueError) as error:
                 raise ModelUnusable(
                     f"{self._reader.name}: vLLM refuses a prompt: {error}; raise max_model_len, or drop the prompt"
+                ) from error
+            except (VLLMError, EngineDeadError, RuntimeError) as error:
+                raise ModelUnusable(
+                    f"{self._reader.name}: vLLM failed: {error}; what is committed is kept, so run again, or set"
+                    ' kind = "transformers"'
                 ) from error
 
     @contextmanager
@@ -235,6 +252,12 @@ class VllmSampler:
         text = self._reader.tokenizer.decode(completion.token_ids, skip_special_tokens=True).strip()
         cut = completion.finish_reason == "length"
         return Sample(prompt.id, index, seed, text, len(completion.token_ids), truncated=cut)
+
+
+def _all(completions: Sequence[Any], n: int) -> Sequence[Any]:
+    """The completions of a request by index; a single greedy one stands for all `n`."""
+    by_index = sorted(completions, key=lambda completion: completion.index)
+    return by_index if len(by_index) == n else by_index * n
 
 
 def _token_scores(places: Sequence[Mapping[int, Any]], response: Sequence[int], top: int) -> TokenScores:

@@ -1,0 +1,161 @@
+"""vLLM in process. With a fake engine: which version is served, and when it sleeps. With a real one: what only it can.
+
+tests/vllm_environment/test_in_process.py runs this file where vLLM is.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loop.adapters.models import Models
+from loop.adapters.sampler import TransformersSamplers
+from loop.adapters.vllm_engine import VllmSampler, VllmSamplers, start_llm
+from loop.config import Sampling
+from loop.engine_settings import VllmEngine
+from store.blobs import FileBlobs
+from store.checkpoints import FileCheckpoints
+from store.errors import ModelUnusable
+from store.records import Prompt, Version
+from tests.tiny_models import make_prompts, version_of, write_byte_model, write_model
+
+WARM = Sampling(temperature=1.0, max_tokens=12, batch=8)
+SMALL = VllmEngine(max_model_len=128, memory_share=0.1)
+NEEDS_VLLM = pytest.mark.skipif(
+    importlib.util.find_spec("vllm") is None, reason="tests/vllm_environment/test_in_process.py runs it"
+)
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> FileBlobs:
+    return FileBlobs(tmp_path / "blobs")
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> FileCheckpoints:
+    return FileCheckpoints(tmp_path / "checkpoints")
+
+
+def samplers_of(
+    blobs: FileBlobs, checkpoints: FileCheckpoints, engine: VllmEngine, start: Callable[..., Any] = start_llm
+) -> VllmSamplers:
+    return VllmSamplers(engine, blobs, checkpoints, dtype="float32", start=start)
+
+
+@NEEDS_VLLM
+def test_vllm_answers_as_a_text_only_model_does_in_transformers(
+    tmp_path: Path, blobs: FileBlobs, checkpoints: FileCheckpoints
+) -> None:
+    version = version_of(write_byte_model(tmp_path / "model", seed=0))
+    prompts = make_prompts(6, blobs, images=False)
+    greedy = WARM.model_copy(update={"temperature": 0.0})
+    samplers = samplers_of(blobs, checkpoints, SMALL)
+    reference = TransformersSamplers(Models(blobs, checkpoints, device="cpu", threads=1)).open(version)
+    theirs, ours = (
+        [one.text for chunk in sampler.sample(prompts, 1, seed=0, settings=greedy) for one in chunk]
+        for sampler in (reference, samplers.open(version))
+    )
+    assert ours == theirs
+    assert len(set(ours)) > 1
+    schema = {"type": "object", "properties": {"colour": {"enum": ["red", "blue"]}}, "required": ["colour"]}
+    roomy = WARM.model_copy(update={"max_tokens": 60})
+    chunks = samplers.open(version).sample(prompts, 2, seed=0, settings=roomy, schema=schema)
+    said = [json.loads(one.text)["colour"] for chunk in chunks for one in chunk if not one.truncated]
+    assert said
+    assert set(said) <= {"red", "blue"}
+    with pytest.raises(ModelUnusable, match="max_model_len"):
+        list(samplers.open(version).sample([Prompt.make("x" * 300)], 1, seed=0, settings=WARM))
+    assert list(samplers.open(version).sample(prompts, 1, seed=0, settings=WARM)), "the engine goes on"
+    samplers.close()
+
+
+class FakeLlm:
+    """An engine that holds some version, which need not be the one that it was asked for."""
+
+    def __init__(self, held: str) -> None:
+        self.held = held
+        self.calls: list[str] = []
+        self.llm_engine = self
+        self.engine_core = self
+
+    def shutdown(self) -> None:
+        self.calls.append("end")
+
+    def sleep(self, level: int) -> None:
+        self.calls.append(f"sleep {level}")
+
+    def wake_up(self) -> None:
+        self.calls.append("wake")
+
+
+class FakeScores:
+    """Makes a `VllmSampler` score with transformers what its fake engine holds."""
+
+    def __init__(self, models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.started: list[FakeLlm] = []
+        self.stale: str | None = None
+
+        def score(sampler: VllmSampler, prompts: Any, responses: Any, *, top: int) -> Any:
+            with sampler._awake():
+                sampler.llm.calls.append("score")
+                held = version_of(Path(sampler.llm.held))
+                own = TransformersSamplers(models).open(held)
+                return own.score(prompts, responses, top=top)
+
+        monkeypatch.setattr(VllmSampler, "score", score)
+
+    def start(self, folder: str, engine: VllmEngine, **_: str) -> FakeLlm:
+        self.started.append(FakeLlm(self.stale or folder))
+        return self.started[-1]
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Version, Version]:
+    return tuple(version_of(write_model(tmp_path / str(seed), seed=seed)) for seed in (1, 2))  # type: ignore[return-value]
+
+
+def test_each_version_gets_a_fresh_engine_and_the_last_one_is_ended(
+    pair: tuple[Version, Version], blobs: FileBlobs, checkpoints: FileCheckpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samplers = samplers_of(blobs, checkpoints, SMALL)
+    models = Models(samplers._blobs, checkpoints, device="cpu", threads=1)
+    fake = FakeScores(models, monkeypatch)
+    samplers._start = fake.start
+    first = samplers.open(pair[0])
+    assert samplers.open(pair[0]) is first
+    samplers.open(pair[1])
+    assert [llm.calls for llm in fake.started] == [["score", "end"], ["score"]]
+
+
+def test_an_engine_that_serves_another_version_is_refused_and_ended(
+    pair: tuple[Version, Version], blobs: FileBlobs, checkpoints: FileCheckpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samplers = samplers_of(blobs, checkpoints, SMALL)
+    fake = FakeScores(Models(samplers._blobs, checkpoints, device="cpu", threads=1), monkeypatch)
+    samplers._start = fake.start
+    fake.stale = pair[0].source
+    with pytest.raises(ModelUnusable, match=f"{pair[1].id[:12]}.*does not serve this version"):
+        samplers.open(pair[1])
+    assert fake.started[-1].calls == ["score", "end"]
+
+
+def test_an_engine_that_sleeps_is_probed_each_time_it_wakes(
+    pair: tuple[Version, Version], blobs: FileBlobs, checkpoints: FileCheckpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samplers = samplers_of(blobs, checkpoints, SMALL.model_copy(update={"sleep": True}))
+    fake = FakeScores(Models(samplers._blobs, checkpoints, device="cpu", threads=1), monkeypatch)
+    samplers._start = fake.start
+    opened = samplers.open(pair[0])
+    prompts = make_prompts(1, blobs)
+    opened.score(prompts, [[1, 2]], top=1)
+    llm = fake.started[0]
+    assert llm.calls == ["score", "sleep 1", "wake", "score", "score", "sleep 1"]
+    llm.held = pair[1].source  # as a reload has done
+    with pytest.raises(ModelUnusable, match="does not serve this version"):
+        opened.score(prompts, [[1, 2]], top=1)
+    assert llm.calls[-1] == "sleep 1"

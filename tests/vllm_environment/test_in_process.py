@@ -1,0 +1,32 @@
+"""The adapter of vLLM in process, tested where vLLM is: in `.venv-vllm`, which pins what others do not."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.vllm_environment.serving import ENVIRONMENT, NEEDED, PYTHON
+
+FILES = ("test_engine_contract.py", "test_vllm_engine.py")
+ONE_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+"""The engine then starts in 4 seconds, not in 30."""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PYTHON.exists(), reason=NEEDED)
+def test_the_contract_of_engines_and_the_tests_of_the_adapter_pass_with_a_real_vllm(tmp_path: Path) -> None:
+    files = [ROOT / "tests" / "loop" / "adapters" / name for name in FILES]
+    options = ["-q", "-p", "no:cacheprovider", "-k", "vllm", "-rs", "--basetemp", tmp_path / "base"]
+    done = subprocess.run(
+        [PYTHON, "-m", "pytest", *options, *files],
+        cwd=ROOT,
+        env=os.environ | ENVIRONMENT | ONE_PROCESS,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-2000:]}"
+    assert "skipped" not in done.stdout, done.stdout[-2000:]
