@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loop.ports import Ports
+from loop.ports import Ports, TrainingJob
 from loop.work import Work
 from store.records import Role, Spent, Trained, TrainingSet, Version
 
@@ -11,16 +11,15 @@ def distill(work: Work, student: Version, batch: TrainingSet, ports: Ports) -> T
     """Train, store the checkpoint under its digest, and record the version. Nothing to train on changes nothing."""
     if not batch.prompts:
         return Trained(student, 0, 0, (), Spent())
-    run = ports.trainer.train(
+    job = TrainingJob(
         student,
         work.teacher,
         ports.ledger.prompts(batch.prompts),
         batch.weights,
         settings=work.settings.training,
         seed=work.seed("distill"),
-        work_dir=ports.work_dir / work.key("distill"),
-        progress=ports.progress,
     )
+    run = ports.trainer.train(job, work_dir=ports.work_dir / work.key("distill"), progress=ports.progress)
     digest = ports.checkpoints.add(run.folder)
     version = Version(digest, Role.STUDENT, f"checkpoint:{digest}", student.id, work.campaign, work.round)
     ports.ledger.add_version(version)

@@ -349,6 +349,19 @@ class SkillNamer(Protocol):
 
 
 @dataclass(frozen=True)
+class TrainingJob:
+    """What a trainer is to do; the same job always gives the same model."""
+
+    student: Version
+    teacher: Version
+    prompts: Sequence[Prompt]
+    weights: Sequence[float]
+    """Of the prompts, in their order."""
+    settings: Training
+    seed: int
+
+
+@dataclass(frozen=True)
 class TrainingRun:
     """What a trainer returns: a checkpoint folder in its working directory, and what it cost."""
 
@@ -362,18 +375,7 @@ class TrainingRun:
 class Trainer(Protocol):
     """Distils the teacher into the student on a training set."""
 
-    def train(
-        self,
-        student: Version,
-        teacher: Version,
-        prompts: Sequence[Prompt],
-        weights: Sequence[float],
-        *,
-        settings: Training,
-        seed: int,
-        work_dir: Path,
-        progress: Progress,
-    ) -> TrainingRun:
+    def train(self, job: TrainingJob, *, work_dir: Path, progress: Progress) -> TrainingRun:
         """Train, resuming from what `work_dir` holds. `store.errors.EmptyTrainingSet` if there is no prompt."""
         ...
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from loop.adapters.model_synthesizer import ModelSynthesizer
 from loop.adapters.templates import Templates
-from loop.config import CampaignSettings, Pool, Sampling, Training
+from loop.config import CampaignSettings, Pool, Sampling
 from loop.generator import Generator
-from loop.ports import Advance, Ports, Progress, Proposal, Proposed, Sampler, TrainingRun, Wanted
+from loop.ports import Advance, Ports, Progress, Proposal, Proposed, Sampler, TrainingJob, TrainingRun, Wanted
 from loop.work import Work
 from store.blobs import FileBlobs
 from store.checkpoints import FileCheckpoints, folder_digest
@@ -148,24 +148,14 @@ class FakeTrainer:
         self._checkpoints = checkpoints
         self._beat = beat
 
-    def train(
-        self,
-        student: Version,
-        teacher: Version,
-        prompts: Sequence[Prompt],
-        weights: Sequence[float],
-        *,
-        settings: Training,
-        seed: int,
-        work_dir: Path,
-        progress: Progress,
-    ) -> TrainingRun:
-        knowledge = knowledge_of(student, self._checkpoints)
-        for skill in sorted({prompt.attributes["skill"] for prompt in prompts}):
+    def train(self, job: TrainingJob, *, work_dir: Path, progress: Progress) -> TrainingRun:
+        knowledge = knowledge_of(job.student, self._checkpoints)
+        for skill in sorted({prompt.attributes["skill"] for prompt in job.prompts}):
             self._beat("train")
             known = knowledge.get(skill, 0.5)
             knowledge[skill] = round(known + (0.97 - known) / 2, 6)
         folder = write_student(work_dir / "out", knowledge)
+        settings = job.settings
         history = (TrainedStep(1, 0.5, 1.0, settings.learning_rate, 6.0, 0.0),)
         return TrainingRun(folder, settings.steps, settings.steps * settings.batch, history)
 

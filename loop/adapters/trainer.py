@@ -38,9 +38,9 @@ from loop.adapters.distilling import Responses, batch_loss, check_same_vocabular
 from loop.adapters.models import Loaded, Models
 from loop.adapters.reading import forget_padding, quietly
 from loop.config import Training
-from loop.ports import Advance, Progress, TrainingRun
+from loop.ports import Advance, Progress, TrainingJob, TrainingRun
 from store.errors import EmptyTrainingSet, TrainingDiverged
-from store.records import Prompt, TrainedStep, Version, derive_seed, digest_of
+from store.records import Prompt, TrainedStep, derive_seed, digest_of
 
 LOG_STEPS = 10
 
@@ -51,18 +51,7 @@ class OnPolicyTrainer:
     def __init__(self, models: Models) -> None:
         self._models = models
 
-    def train(
-        self,
-        student: Version,
-        teacher: Version,
-        prompts: Sequence[Prompt],
-        weights: Sequence[float],
-        *,
-        settings: Training,
-        seed: int,
-        work_dir: Path,
-        progress: Progress,
-    ) -> TrainingRun:
+    def train(self, job: TrainingJob, *, work_dir: Path, progress: Progress) -> TrainingRun:
         """Train, or continue what `work_dir` holds.
 
         The new model is written in float32: a round moves many weights by less than half a step of bfloat16, and would
@@ -73,14 +62,15 @@ class OnPolicyTrainer:
             ModelUnusable: If the two do not share a vocabulary, or logits are not numbers.
             TrainingDiverged: If the loss is not a number.
         """
-        if not prompts:
+        if not job.prompts:
             raise EmptyTrainingSet("no prompt to train on; widen the selection or add prompts to the pool")
-        pair = _Pair(self._models.fresh(student), self._models.get(teacher), self._models)
+        pair = _Pair(self._models.fresh(job.student), self._models.get(job.teacher), self._models)
         check_same_vocabulary(pair.student, pair.teacher)
-        task = _Task(prompts, weights, settings, seed)
-        last = _last_checkpoint(work_dir, digest_of([student.id, teacher.id, task.facts()]))
-        with quietly(), progress.bar("training steps", settings.steps) as advance:
-            trainer = _Distillation(pair, task, _arguments(settings, seed, work_dir, self._models.device), advance)
+        task = _Task(job.prompts, job.weights, job.settings, job.seed)
+        last = _last_checkpoint(work_dir, digest_of([job.student.id, job.teacher.id, task.facts()]))
+        with quietly(), progress.bar("training steps", job.settings.steps) as advance:
+            arguments = _arguments(job.settings, job.seed, work_dir, self._models.device)
+            trainer = _Distillation(pair, task, arguments, advance)
             trainer.train(resume_from_checkpoint=last)
             folder = work_dir / "model"
             _write_model(pair.student, folder)

@@ -16,6 +16,7 @@ from loop.adapters.models import Models
 from loop.adapters.sampler import TransformersSamplers
 from loop.adapters.trainer import OnPolicyTrainer
 from loop.config import Sampling, Training
+from loop.ports import TrainingJob
 from policies.answers import extract
 from store.blobs import FileBlobs
 from store.checkpoints import FileCheckpoints, folder_digest
@@ -111,16 +112,8 @@ def test_the_pair_trains_and_embeds(models: Models, version: Version, blobs: Fil
     teacher = version_of(write_qwen(tmp_path / "teacher", seed=2))
     prompts = [*make_prompts(3, blobs), *make_prompts(2, blobs, images=False)]
     settings = Training(steps=2, batch=3, learning_rate=1e-3, warmup_steps=0, max_tokens=4, checkpoint_steps=2)
-    run = OnPolicyTrainer(models).train(
-        version,
-        teacher,
-        prompts,
-        [1.0] * 5,
-        settings=settings,
-        seed=1,
-        work_dir=tmp_path / "work",
-        progress=QuietProgress(),
-    )
+    job = TrainingJob(version, teacher, prompts, [1.0] * 5, settings, seed=1)
+    run = OnPolicyTrainer(models).train(job, work_dir=tmp_path / "work", progress=QuietProgress())
     assert run.steps == 2
     assert run.train_tokens > 0
     assert folder_digest(run.folder) != version.id

@@ -14,7 +14,7 @@ from loop.adapters.distilling import Responses, batch_loss, divergence, response
 from loop.adapters.models import Models
 from loop.adapters.trainer import OnPolicyTrainer
 from loop.config import Training
-from loop.ports import Advance, TrainingRun
+from loop.ports import Advance, TrainingJob, TrainingRun
 from store.blobs import FileBlobs
 from store.checkpoints import FileCheckpoints, folder_digest
 from store.errors import EmptyTrainingSet, ModelUnusable, TrainingDiverged
@@ -72,10 +72,8 @@ def train(
     settings: Training = SHORT,
     steps: Steps | None = None,
 ) -> TrainingRun:
-    weights = [1.0] * len(prompts)
-    return OnPolicyTrainer(models).train(
-        *pair, prompts, weights, settings=settings, seed=11, work_dir=work_dir, progress=steps or Steps()
-    )
+    job = TrainingJob(*pair, prompts, [1.0] * len(prompts), settings, seed=11)
+    return OnPolicyTrainer(models).train(job, work_dir=work_dir, progress=steps or Steps())
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.3, 0.5, 1.0])
