@@ -252,11 +252,47 @@ def verify(
     found = verify_facts(place.ledger, place.blobs, place.checkpoints, place.paths.index, campaign=name)
     for problem in found.problems:
         print(problem)
+    for digest in found.orphans:
+        print(f"orphan: {place.blobs.path(digest)} (no row names it; an interrupted stage left it, it does no harm)")
     print(f"fingerprint: {found.fingerprint}")
     if found.problems:
         raise DeltaloopError(
             f"{len(found.problems)} problem(s) in {home}, listed above; restore what they name from a backup"
         )
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="New archive (tar).")],
+    home: HomeOption = DEFAULT_HOME,
+    ledger: LedgerOption = None,
+) -> None:
+    """Write ledger, blobs, checkpoints and index into one archive, also while campaigns run."""
+    from loop.bootstrap import open_home
+    from store.backup import back_up
+
+    place = open_home(home, ledger)
+    made = back_up(place.ledger, place.blobs, place.checkpoints, place.paths.index, file)
+    print(f"wrote {file}: {made.blobs} blobs, {made.checkpoints} checkpoints\nfingerprint: {made.fingerprint}")
+    for problem in made.problems:
+        print(problem)
+    if made.problems:
+        raise DeltaloopError(f"{len(made.problems)} file(s) of {home} are damaged and not in {file}, listed above")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Archive that `deltaloop backup` wrote.")],
+    home: HomeOption = DEFAULT_HOME,
+    ledger: LedgerOption = None,
+) -> None:
+    """Unpack an archive into a new home, after checking every digest in it."""
+    from store.backup import restore as restore_home
+
+    found = restore_home(file, home, ledger)
+    print(f"restored {home}: {found.blobs} blobs, {found.checkpoints} checkpoints\nfingerprint: {found.fingerprint}")
+    for problem in found.problems:
+        print(f"not in the archive: {problem}")
 
 
 @app.command()

@@ -8,7 +8,6 @@ It listens on a socket in a temporary folder only, and trades durability for spe
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import tempfile
@@ -62,7 +61,9 @@ def running_server() -> Iterator[PostgresqlServer]:
             server.execute("SELECT pg_reload_conf()")
             yield server
         finally:
-            os.kill(started.get_postmaster_info().pid, signal.SIGQUIT)  # at once: there is nothing to be kept
+            process: Any = started.get_postmaster_info().process
+            process.send_signal(signal.SIGQUIT)  # at once: there is nothing to be kept
+            process.wait(30)
             started.cleanup()
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -57,6 +57,10 @@ class LeaseLost(DeltaloopError, RuntimeError):
     """Another process has taken over the campaign: this one must write nothing more."""
 
 
+class BackupUnusable(DeltaloopError, ValueError):
+    """A backup cannot be written where it should be, or a file is no sound backup."""
+
+
 class UnreadableImage(DeltaloopError, ValueError):
     """An image's bytes cannot be decoded: truncated, of an unknown format, or far too large."""
 

@@ -11,11 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, select
-from sqlmodel import col
+from sqlalchemy import Connection
 
 from store.blobs import FileBlobs
 from store.checkpoints import FileCheckpoints, folder_digest
@@ -24,10 +22,8 @@ from store.fingerprint import fingerprint
 from store.index import index_problems
 from store.ledger import Ledger
 from store.records import prompt_id
-from store.tables import CandidateRow, EmbeddingRow, HarnessScoreRow, PromptRow, RegionRow, StageTableRow, VersionRow
-
-CHECKPOINT = "checkpoint:"
-"""How the source of a version begins that is a checkpoint of this home."""
+from store.references import checkpoint_references, named_blobs, read_rows
+from store.tables import CandidateRow, EmbeddingRow, PromptRow
 
 
 @dataclass(frozen=True)
@@ -38,6 +34,8 @@ class Verification:
     """One line each: what, where, and what to do."""
     fingerprint: str
     """The facts as one sha256; empty if they cannot be read."""
+    orphans: tuple[str, ...] = ()
+    """Digests of blobs that no row names: what an interrupted stage leaves behind. They do no harm."""
 
 
 def verify(
@@ -61,17 +59,26 @@ def verify(
         raise Missing(f"the ledger holds no campaign {campaign!r}; `deltaloop status` lists the campaigns")
     facts = ""
     problems: list[str] = []
+    orphans: list[str] = []
     try:
         with ledger.database.reading() as connection:
             problems += _database_problems(connection)
             problems += _ledger_problems(connection, blobs, checkpoints)
+            named = named_blobs(connection)
             facts = fingerprint(connection, campaign)
     except (DeltaloopError, ValueError) as error:
         problems.append(f"ledger: a row cannot be read ({error}); restore the ledger from a backup")
+    else:
+        problems += [
+            f"{blobs.path(digest)}: this blob is missing, {what}; restore it from a backup"
+            for digest, what in named.items()
+            if digest not in blobs
+        ]
+        orphans = [digest for digest in blobs if digest not in named]
     problems += _blob_problems(blobs)
     problems += _checkpoint_problems(checkpoints)
     problems += index_problems(indices) if indices is not None else []
-    return Verification(tuple(problems), facts)
+    return Verification(tuple(problems), facts, tuple(orphans))
 
 
 def _database_problems(connection: Connection) -> Iterator[str]:
@@ -86,51 +93,27 @@ def _database_problems(connection: Connection) -> Iterator[str]:
 
 def _ledger_problems(connection: Connection, blobs: FileBlobs, checkpoints: FileCheckpoints) -> Iterator[str]:
     """Problems of rows: their own digests, and what they refer to."""
-    missing: dict[str, str] = {}
-
-    def refer(digest: str, what: str) -> None:
-        if digest not in blobs:
-            missing.setdefault(digest, what)
-
-    for id, question, images in _rows(connection, PromptRow, "id", "question", "images"):
+    for id, question, images in read_rows(connection, PromptRow, "id", "question", "images"):
         if prompt_id(question, images) != id:
             yield f"prompt {id}: the digest of its content is another; restore the ledger from a backup"
-        for image in images:
-            refer(image, f"an image of prompt {id}")
     names = ("campaign", "round", "position", "prompt_id", "question", "images")
-    for campaign, round, position, id, question, images in _rows(connection, CandidateRow, *names):
-        where = f"candidate {position} of round {round} of `{campaign}`"
+    for campaign, round, position, id, question, images in read_rows(connection, CandidateRow, *names):
         if prompt_id(question, images) != id:
+            where = f"candidate {position} of round {round} of `{campaign}`"
             yield f"{where}: the digest of its content is not {id}; restore the ledger from a backup"
-        for image in images:
-            refer(image, f"an image of {where}")
-    for campaign, round, name, output in _rows(connection, StageTableRow, "campaign", "round", "name", "output"):
-        if output is not None:
-            refer(output, f"the output of stage `{name}` of round {round} of `{campaign}`")
-    for campaign, round, index, centroids in _rows(connection, RegionRow, "campaign", "round", "index", "centroids"):
-        refer(centroids, f"the centroids of region {index} of round {round} of `{campaign}`")
-    for version, key, samples in _rows(connection, HarnessScoreRow, "version", "key", "samples"):
-        refer(samples, f"the answers of version {version} to {key!r}")
-    for digest, what in missing.items():
-        yield f"{blobs.path(digest)}: this blob is missing, {what}; restore it from a backup"
-
     yield from _version_problems(connection, checkpoints)
     yield from _embedding_problems(connection)
 
 
 def _version_problems(connection: Connection, checkpoints: FileCheckpoints) -> Iterator[str]:
-    statement = select(col(VersionRow.id), col(VersionRow.source))
-    for id, source in connection.execute(statement.order_by(col(VersionRow.id))):
-        digest = source.removeprefix(CHECKPOINT)
-        if digest == source:
-            continue
+    for digest, id in checkpoint_references(connection):
         if digest != id:
             yield f"version {id}: its checkpoint is {digest}; the two must be equal; restore the ledger from a backup"
         yield from _raised(lambda digest=digest: checkpoints.path(digest))  # type: ignore[misc]
 
 
 def _embedding_problems(connection: Connection) -> Iterator[str]:
-    for embedder, id, data in _rows(connection, EmbeddingRow, "embedder", "prompt_id", "vector"):
+    for embedder, id, data in read_rows(connection, EmbeddingRow, "embedder", "prompt_id", "vector"):
         whole = len(data) > 0 and len(data) % 4 == 0
         norm = float(np.linalg.norm(np.frombuffer(data, dtype="<f4"))) if whole else float("nan")
         if not abs(norm - 1) < 1e-3:
@@ -151,12 +134,6 @@ def _checkpoint_problems(checkpoints: FileCheckpoints) -> Iterator[str]:
             matches = False
         if not matches:
             yield f"{path}: the files do not match the checkpoint's digest; restore it from a backup"
-
-
-def _rows(connection: Connection, row: Any, *names: str) -> Iterator[Any]:
-    """The named columns of all rows, a thousand at a time, in order of the first ones."""
-    wanted = [getattr(row, name) for name in names]
-    return iter(connection.execute(select(*wanted).order_by(*wanted[:3]), execution_options={"yield_per": 1000}))
 
 
 def _raised(check: Callable[[], object]) -> Iterator[str]:

@@ -316,3 +316,17 @@ def wait_for_stage(home: Path, stage: str, process: subprocess.Popen[str]) -> No
                     return
         time.sleep(0.2)
     raise AssertionError(f"the run ended with {process.returncode} before its stage `{stage}`")
+
+
+def test_a_backup_of_a_home_is_restored_and_verified(call: Calls, tmp_path: Path) -> None:
+    archive, home = tmp_path / "backup.tar", tmp_path / "home"
+    assert call("status", "--home", home).code == 0
+    made = call("backup", archive, "--home", home)
+    assert made.code == 0, made.err
+    restored = call("restore", archive, "--home", tmp_path / "new")
+    assert restored.code == 0, restored.err
+    checked = call("verify", "--home", tmp_path / "new")
+    assert {shown.out.splitlines()[-1] for shown in (made, restored, checked)} == {made.out.splitlines()[-1]}
+    again = call("restore", archive, "--home", tmp_path / "new")
+    assert again.code == 1
+    assert "is not empty" in one_line(again.err)

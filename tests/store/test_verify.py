@@ -100,6 +100,12 @@ def test_a_planted_fault_is_named(home: FilledHome, name: str) -> None:
     assert any(message in problem for problem in problems), problems
 
 
+def test_a_blob_that_no_row_names_is_an_orphan_and_no_problem(home: FilledHome) -> None:
+    assert verified(home).orphans == ()
+    orphan = home.blobs.put(b"orphan")
+    assert (verified(home).orphans, verified(home).problems) == ((orphan,), ())
+
+
 def test_every_fault_is_named_at_once(home: FilledHome) -> None:
     flip(home.blobs.path(home.image))
     home.blobs.path(home.output).unlink()
