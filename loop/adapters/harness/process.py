@@ -15,7 +15,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,8 +91,9 @@ def run_task(
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
     with _driver(folder, time_limit_s) as (process, timed_out):
         told = _converse(process, answer, timed_out)
-        process.wait()
-    if timed_out.is_set():
+        if told is None:
+            process.wait()  # for its exit code; one that has told its result may take as long as it likes to end
+    if told is None and timed_out.is_set():
         raise HarnessFailed(
             f"task {task!r} was ended after evaluation.time_limit_s = {time_limit_s:g} seconds; raise it, or ask fewer"
             f" questions{_log(folder)}"
@@ -151,9 +152,10 @@ def _environment() -> dict[str, str]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End the process and what it started. Its group lives as long as one of its members is not waited for."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
+    """End the process and what it started. Until it was waited for, its group's number is nobody else's."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _converse(process: subprocess.Popen[str], answer: Answer, timed_out: threading.Event) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 arithmetic   asks three questions, the first with a picture, and scores them by exact match
 hopeless     the same, but scores no single question     submission   the same, but gives no score at all
 crash        says something on standard error, and dies  hang         never ends
+orphan       dies, but not its child                     slow end     tells its result, and does not end
 gone         asks, and ends before it is answered        unknown, hub, likelihoods   refuse, as the driver does
 """
 
@@ -10,12 +11,15 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 from PIL import Image
 
+CHILD = "import os, pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(600)"
+"""It keeps the line to whoever started its parent open."""
 ASKED = ("How much is 1 + 1?", "How much is 2 + 2? <image>", "How much is 1 + 1?")
 TARGETS = ("2", "4", "2")
 REFUSALS = {
@@ -44,6 +48,12 @@ def main() -> None:
         sys.exit(3)
     elif task == "hang":
         (folder / "pid").write_text(str(os.getpid()))
+        time.sleep(600)
+    elif task == "orphan":
+        subprocess.Popen([sys.executable, "-c", CHILD, str(folder / "pid")])
+        sys.exit(4)
+    elif task == "slow end":
+        say({"done": str(answer(folder, "arithmetic", job["limit"]))})
         time.sleep(600)
     else:
         say({"done": str(answer(folder, task, job["limit"]))})
