@@ -53,7 +53,8 @@ def _conditions(suite: str, settings: CampaignSettings) -> str:
     """The digest of what a result depends on beside the version and the suite."""
     evaluation, sampling = settings.evaluation, settings.sampling.model_dump(mode="json")
     if suite.removesuffix(WHOLE) in evaluation.tasks:
-        told = evaluation.model_dump(mode="json", include=TASK_KEYS) | {"version": installed_version()}
+        keys = TASK_KEYS - ({"questions"} if suite.endswith(WHOLE) else set())
+        told = evaluation.model_dump(mode="json", include=keys) | {"version": installed_version()}
         return digest_of({"evaluation": told, "sampling": sampling})
     return digest_of(
         {"evaluation": evaluation.own().model_dump(mode="json", exclude=HARNESS_KEYS), "sampling": sampling}

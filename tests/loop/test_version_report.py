@@ -145,6 +145,19 @@ def test_a_campaign_s_student_is_found_and_not_asked_again(
     assert found == recorded(ports.ledger, ports.blobs, "fake", 1, "evaluate", Report).suites  # type: ignore[union-attr]
 
 
+def test_the_whole_of_a_task_does_not_depend_on_the_share_of_a_round(
+    ran: tuple[Ports, CampaignSettings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ports, _ = ran
+    closing = recorded(ports.ledger, ports.blobs, "fake", 1, "close", Report)
+    assert closing is not None
+    target = find_target(ports.ledger, ports.blobs, "fake", 1, Wanted(overrides=("evaluation.questions=3",)))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "nowhere"))
+    version = ports.ledger.version(closing.version)
+    (*_, task) = evaluate_target(target, version, ports.evaluator, ports.ledger, QuietProgress(), whole=True)
+    assert task == closing.suites[-1]
+
+
 def test_options_change_the_settings(ran: tuple[Ports, CampaignSettings], tmp_path: Path) -> None:
     ports, _ = ran
     wanted = Wanted("lmms-eval", ("a", "b"), tmp_path, 7, ("evaluation.batch=3",))
