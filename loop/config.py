@@ -106,7 +106,7 @@ class Embedding(Section):
 
 
 class Sampling(Section):
-    """How responses are drawn; part of a rollout's cache key."""
+    """How responses are drawn. Another temperature or length draws anew; another pattern reads what is there again."""
 
     temperature: Annotated[float, Field(ge=0.0)] = 0.7
     """0 is greedy."""
@@ -122,7 +122,7 @@ class Sampling(Section):
 
 
 class Answers(Section):
-    """When two answers are the same; part of a rollout's cache key."""
+    """When two answers are the same. A change reads the stored responses again; none is drawn again."""
 
     percent: Literal["keep", "number", "fraction"] = "keep"
     """`keep`: 12 % is only 12 percent; `number`: it is 12 too; `fraction`: it is 0.12."""

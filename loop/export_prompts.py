@@ -19,7 +19,7 @@ from typing import Any
 from loop.config import CampaignSettings
 from loop.export_card import card
 from loop.ports import Blobs, Ledger
-from loop.rollouts import REPORTING, sampling_key
+from loop.rollouts import REPORTING, sampling_keys
 from loop.summary import outputs_of, reader
 from policies.divergence import answer_class, majority
 from store.errors import DeltaloopError
@@ -115,13 +115,14 @@ def choose(ledger: Ledger, blobs: Blobs, campaign: str, round: int | None, filte
 def rows_of(chosen: Chosen, ledger: Ledger, blobs: Blobs) -> Iterator[list[dict[str, Any]]]:
     """The rows, `CHUNK` at a time, pictures included."""
     settings = chosen.settings
-    sampling = sampling_key(settings.sampling, settings.answers.settings())
+    samplings = sampling_keys(settings.sampling, settings.answers.settings())
     for start in range(0, len(chosen.entries), CHUNK):
         entries = chosen.entries[start : start + CHUNK]
         taught: dict[str, Sequence[Rollout]] = {}
         for teacher in sorted({score.teacher for _, score in entries}):
             ids = [prompt.id for prompt, score in entries if score.teacher == teacher]
-            taught |= ledger.rollouts(teacher, sampling, ids)
+            for sampling in reversed(samplings):
+                taught |= ledger.rollouts(teacher, sampling, ids)
         yield [
             _row(prompt, score, chosen, _selecting(taught.get(prompt.id, ()), score), blobs)
             for prompt, score in entries

@@ -84,6 +84,10 @@ class Ledger(Protocol):
         """Rollouts of a version under one sampling, by prompt id, in order of index; absent where there is none."""
         ...
 
+    def samplings(self, version: str, beginning: str) -> tuple[str, ...]:
+        """The samplings with this beginning under which a version has rollouts, in order."""
+        ...
+
     def add_scores(self, campaign: str, round: int, scores: Sequence[Score]) -> None: ...
 
     def scores(self, campaign: str, round: int) -> tuple[Score, ...]:

@@ -1,11 +1,15 @@
 """Rollouts of one version for a list of prompts: planned once, sampled, committed as they come.
 
     prompts -> those that the ledger lacks samples of -> plan (recorded) -> sample -> answers -> ledger
+            -> responses that are there but were read otherwise -> answers -> ledger
 
 The plan is what makes a resumed stage equal to an undisturbed one: another batch shape rounds differently, so batches
 are cut once over all the work and never re-formed. What a sampler hands on at a time is one transaction. In process
 that is a batch, there whole or not at all; a server's samples come one by one, and only those that are not there are
 drawn again.
+
+A response is drawn once, and read as often as the way of reading changes (`[answers]`, `answer_pattern`, the answer
+module): each reading is a row of its own, so that earlier rounds keep the answers that they decided by.
 """
 
 from __future__ import annotations
@@ -59,21 +63,31 @@ class Collected:
 
 
 def sampling_key(settings: Sampling, answers: AnswerSettings) -> str:
-    """What is part of a rollout's identity: how it was drawn, and how its answer was read. The batch size is not."""
-    return digest_of(
-        {
-            "temperature": settings.temperature,
-            "max_tokens": settings.max_tokens,
-            "answer_pattern": settings.answer_pattern,
-            "answers": asdict(answers),
-            "answers_version": VERSION,
-        }
-    )
+    """What is part of a rollout's identity: how it was drawn, then how its answer was read. The batch size is not."""
+    return _drawn(settings) + digest_of(_reading(settings, answers))[:32]
+
+
+def sampling_keys(settings: Sampling, answers: AnswerSettings) -> tuple[str, str]:
+    """Where rollouts that were drawn and read like this may be: now, and in a ledger from before keys had two parts."""
+    return sampling_key(settings, answers), digest_of(_drawing(settings) | _reading(settings, answers))
+
+
+def _drawn(settings: Sampling) -> str:
+    """How the keys of rollouts begin that were drawn alike."""
+    return digest_of(_drawing(settings))[:32] + "."
+
+
+def _drawing(settings: Sampling) -> dict[str, object]:
+    return {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
+
+
+def _reading(settings: Sampling, answers: AnswerSettings) -> dict[str, object]:
+    return {"answer_pattern": settings.answer_pattern, "answers": asdict(answers), "answers_version": VERSION}
 
 
 def reply_key(settings: Sampling, schema: Mapping[str, object] | None) -> str:
     """What is part of the identity of a reply that is no answer: how it was drawn, and what form it was held to."""
-    return digest_of({"temperature": settings.temperature, "max_tokens": settings.max_tokens, "schema": schema})
+    return digest_of(_drawing(settings) | {"schema": schema})
 
 
 def collect(drawing: Drawing, prompts: Sequence[Prompt], ports: SamplingPorts) -> Collected:
@@ -126,12 +140,49 @@ def classes_of(collected: Collected, ids: Sequence[str]) -> list[list[str]]:
 
 
 def held_rollouts(drawing: Drawing, ports: SamplingPorts) -> dict[str, tuple[Rollout, ...]]:
-    """What the ledger holds of what a drawing wants, by prompt id, in order of index."""
-    ids = list(drawing.wanted)
-    rows = ports.ledger.rollouts(drawing.version.id, drawing.sampling, ids)
+    """What the ledger holds of what a drawing wants, by prompt id, in order of index; read again where need be."""
+    held = _held(drawing, drawing.sampling, list(drawing.wanted), ports)
+    lacking = [id for id, rows in held.items() if len(rows) < drawing.wanted[id]]
+    if drawing.answers is not None and lacking:
+        for id, rows in _read_again(drawing, drawing.answers, lacking, held, ports).items():
+            held[id] = tuple(sorted((*held[id], *rows), key=lambda row: row.index))
+    return held
+
+
+def _held(drawing: Drawing, sampling: str, ids: Sequence[str], ports: SamplingPorts) -> dict[str, tuple[Rollout, ...]]:
+    """The rollouts under one key that a drawing wants."""
+    rows = ports.ledger.rollouts(drawing.version.id, sampling, ids)
     return {
         id: tuple(row for row in rows.get(id, ()) if 0 <= row.index - drawing.first < drawing.wanted[id]) for id in ids
     }
+
+
+def _read_again(
+    drawing: Drawing,
+    answers: AnswerSettings,
+    ids: Sequence[str],
+    held: Mapping[str, tuple[Rollout, ...]],
+    ports: SamplingPorts,
+) -> dict[str, list[Rollout]]:
+    """Responses that were drawn like this and read otherwise, with their answers as they are read now; recorded."""
+    own, before = sampling_keys(drawing.settings, answers)
+    alike = ports.ledger.samplings(drawing.version.id, _drawn(drawing.settings))
+    there = {(id, row.index) for id in ids for row in held[id]}
+    found: dict[str, list[Rollout]] = {}
+    for sampling in (before, *(key for key in alike if key != own)):
+        elsewhere = {id: rows for id, rows in _held(drawing, sampling, ids, ports).items() if rows}
+        for prompt in ports.ledger.prompts(list(elsewhere)):
+            new = [row for row in elsewhere[prompt.id] if (prompt.id, row.index) not in there]
+            there |= {(prompt.id, row.index) for row in new}
+            found.setdefault(prompt.id, []).extend(as_rollout(_sample(row), prompt, drawing) for row in new)
+    if found:
+        ports.ledger.add_rollouts([row for rows in found.values() for row in rows])
+    return found
+
+
+def _sample(row: Rollout) -> Sample:
+    """A rollout as it was before anyone read it."""
+    return Sample(row.prompt_id, row.index, row.seed, row.text, row.num_tokens, row.status is RolloutStatus.TRUNCATED)
 
 
 def _cut(drawing: Drawing, held: Mapping[str, tuple[Rollout, ...]]) -> tuple[tuple[str, ...], ...]:

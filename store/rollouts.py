@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlmodel import col
 
 from store.database import Database, add, chunks, require
@@ -45,3 +45,14 @@ class Rollouts:
                 for id, *sample in connection.execute(statement.order_by(*order)).all():
                     found.setdefault(id, []).append(Rollout(id, version, sampling, *sample))
         return {id: tuple(rows) for id, rows in found.items()}
+
+    def samplings(self, version: str, beginning: str) -> tuple[str, ...]:
+        """The samplings with this beginning under which a version has rollouts, in order; one look-up each."""
+        found: list[str] = []
+        with self._database.reading() as connection:
+            while True:
+                after = (col(RolloutRow.version) == version, col(RolloutRow.sampling) > (found or [beginning])[-1])
+                sampling = connection.scalar(select(func.min(col(RolloutRow.sampling))).where(*after))
+                if sampling is None or not sampling.startswith(beginning):
+                    return tuple(found)
+                found.append(sampling)

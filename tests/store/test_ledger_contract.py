@@ -156,6 +156,17 @@ def test_rollouts_are_by_prompt_and_in_order_of_index(ledger: Ledger) -> None:
     assert ledger.rollouts(TEACHER.id, "hot", IDS[2:]) == {}
 
 
+def test_samplings_of_a_version_are_found_by_their_beginning(ledger: Ledger) -> None:
+    start(ledger)
+    ledger.add_prompts(PROMPTS)
+    names = ("ab.1", "ab.2", "ab", "ac.1", "aa.9")
+    ledger.add_rollouts([rollout_of(PROMPTS[0], index, sampling=name) for name in names for index in (0, 1)])
+    ledger.add_rollouts([rollout_of(PROMPTS[0], 0, STUDENT, sampling="ab.3")])
+    assert ledger.samplings(TEACHER.id, "ab.") == ("ab.1", "ab.2")
+    assert ledger.samplings(STUDENT.id, "ab.") == ("ab.3",)
+    assert ledger.samplings(TEACHER.id, "ad.") == ()
+
+
 def test_a_rollout_that_is_there_is_kept(ledger: Ledger) -> None:
     start(ledger)
     ledger.add_prompts(PROMPTS)
