@@ -41,6 +41,8 @@ def well_formed(question: str, *, max_chars: int = MAX_CHARS, controls: bool = F
     """
     if len(question) > max_chars:
         return f"over-long question: {len(question)} characters, more than {max_chars}"
+    if question.isprintable() and not question.isspace() and question:  # the common case, many times as fast
+        return None
     for position, character in enumerate(question):
         category = unicodedata.category(character)
         if category == "Cs":
