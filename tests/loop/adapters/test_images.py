@@ -57,6 +57,7 @@ BROKEN = {
     "truncated jpeg": (JPEG[: len(JPEG) // 2], "truncated"),
     "png with a wrong checksum": (flipped(PNG, len(PNG) // 2), "does not decode"),
     "too many pixels": (encoded(Image.new("1", (8000, 8000)), "PNG"), "8000x8000 is more than"),
+    "a thread": (encoded(Image.new("1", (70_000, 1)), "PNG"), "longer than 65535"),
     "a bomb": (png_header(60_000, 60_000), "too large"),
     "zero width": (png_header(0, 5), "image"),
     "pixels missing": (png_header(500, 500), "does not decode"),
@@ -80,6 +81,42 @@ def test_usual_formats_decode_to_rgb(form: str) -> None:
 
 def test_transparency_is_shown_on_white() -> None:
     assert decode(encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 0)), "PNG")).getpixel((1, 1)) == (255, 255, 255)
+
+
+def test_cmyk_becomes_the_colour_that_it_prints() -> None:
+    red = decode(encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG")).getpixel((3, 3))
+    assert red[0] > 200 > 60 > max(red[1:])
+
+
+def test_a_picture_that_says_it_lies_on_its_side_is_set_upright() -> None:
+    image = Image.new("RGB", (8, 4), "white")
+    image.putpixel((0, 0), (0, 0, 0))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    upright = decode(encoded(image, "PNG", exif=exif))
+    assert upright.size == (4, 8)
+    assert upright.getpixel((3, 0)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG"])
+def test_of_an_animation_the_first_frame_is_shown(form: str) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "blue")]
+    data = encoded(frames[0], form, save_all=True, append_images=frames[1:], duration=50)
+    red, _, blue = decode(data).getpixel((4, 4))
+    assert red > 200 > 60 > blue
+
+
+@pytest.mark.parametrize("mode", ["P", "LA"])
+def test_transparency_of_palettes_and_greys_is_shown_on_white(mode: str) -> None:
+    image = Image.new("RGBA", (4, 4), (0, 0, 0, 0)).convert(mode)
+    options = {"transparency": image.getpixel((0, 0))} if mode == "P" else {}
+    assert decode(encoded(image, "PNG", **options)).getpixel((1, 1)) == (255, 255, 255)
+
+
+def test_sixteen_bits_a_pixel_keep_their_greys() -> None:
+    ramp = Image.fromarray(np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16))
+    greys = np.asarray(decode(encoded(ramp, "PNG")))[:, :, 0].ravel()
+    assert np.abs(greys.astype(int) - np.arange(256)).max() <= 1
 
 
 def test_png_keeps_every_pixel() -> None:
