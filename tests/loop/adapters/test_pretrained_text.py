@@ -13,6 +13,7 @@ from loop.adapters.models import Models
 from loop.adapters.sampler import TransformersSamplers
 from loop.adapters.trainer import OnPolicyTrainer
 from loop.config import Sampling, Training
+from loop.ports import TrainingJob
 from store.blobs import FileBlobs
 from store.checkpoints import FileCheckpoints
 from store.records import Prompt, Role, Version
@@ -39,6 +40,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Version, Version]:
     del read.config.quantization_config  # its weights are plain numbers by now
     model = AutoModelForCausalLM.from_config(read.config)
     model.load_state_dict(read.state_dict())
+    model.bfloat16()
     folder = tmp_path_factory.mktemp("smollm2")
     for name in ("student", "teacher"):
         model.save_pretrained(folder / name)
@@ -59,17 +61,9 @@ def test_a_pretrained_language_model_answers_and_learns(pair: tuple[Version, Ver
     right = [capital in one.text for one, capital in zip(samples, CAPITALS.values(), strict=True)]
     assert sum(right) >= 3, [one.text for one in samples]
 
-    settings = Training(steps=2, batch=2, learning_rate=1e-4, warmup_steps=0, max_tokens=8, checkpoint_steps=2)
-    run = OnPolicyTrainer(models).train(
-        student,
-        teacher,
-        prompts,
-        [1.0] * len(prompts),
-        settings=settings,
-        seed=0,
-        work_dir=tmp_path / "work",
-        progress=QuietProgress(),
-    )
+    settings = Training(steps=2, batch=2, learning_rate=1e-4, warmup_steps=0, max_tokens=8, checkpoint_steps=50)
+    job = TrainingJob(student, teacher, prompts, [1.0] * len(prompts), settings, seed=0)
+    run = OnPolicyTrainer(models).train(job, work_dir=tmp_path / "work", progress=QuietProgress())
     assert run.steps == 2
     assert 0 < run.history[-1].loss < 5
     before, after = (load_file(folder / "model.safetensors") for folder in (Path(student.source), run.folder))
