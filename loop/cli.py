@@ -238,6 +238,7 @@ def score(
 @app.command()
 def verify(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Campaign; by default the whole home.")] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="First rebuild what can be derived.")] = False,
     home: HomeOption = DEFAULT_HOME,
     ledger: LedgerOption = None,
 ) -> None:
@@ -249,6 +250,11 @@ def verify(
     place = open_home(home, ledger)
     if name is not None:
         find_campaign(place.ledger, name)
+    if repair:
+        from loop.repair import repair as rebuild
+
+        for line in rebuild(place.ledger, place.blobs, place.paths.index):
+            print(f"repair: {line}")
     found = verify_facts(place.ledger, place.blobs, place.checkpoints, place.paths.index, campaign=name)
     for problem in found.problems:
         print(problem)

@@ -168,13 +168,20 @@ def index_problems(folder: Path) -> list[str]:
     return [problem for path in manifests if (problem := _problem(path.with_suffix(".faiss"), path)) is not None]
 
 
+def unsound_indices(folder: Path) -> list[str]:
+    """The names of the saved indices with which something is wrong."""
+    manifests = sorted(folder.glob("index-*.json"))
+    unsound = [path.stem for path in manifests if _problem(path.with_suffix(".faiss"), path) is not None]
+    return [stem.removeprefix("index-") for stem in unsound]
+
+
 def _paths(folder: Path, name: str) -> tuple[Path, Path]:
     return folder / f"index-{name}.faiss", folder / f"index-{name}.json"
 
 
 def _problem(file: Path, manifest: Path) -> str | None:
     """Why a saved index cannot be used, or None."""
-    remedy = "the next run rebuilds it from the ledger"
+    remedy = "the next run, or `verify --repair`, rebuilds it from the ledger"
     try:
         held = json.loads(manifest.read_text(encoding="utf-8"))
         expected, ids = held["sha256"], held["ids"]

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlmodel import col
 
-from store.database import Database, add, chunks, require
+from store.database import Database, add, chunks, put, require
 from store.records import Rollout
 from store.tables import PromptRow, RolloutRow, VersionRow
 
@@ -56,3 +56,17 @@ class Rollouts:
                 if sampling is None or not sampling.startswith(beginning):
                     return tuple(found)
                 found.append(sampling)
+
+    def replace_rollouts(self, rollouts: Sequence[Rollout]) -> None:
+        """Store samples instead of those that have their keys: for repairs."""
+        with self._database.writing() as connection:
+            put(connection, RolloutRow, [vars(row) for row in rollouts])
+
+    def sampled(self) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+        """Each version with each sampling that it has rollouts under, and the ids of the prompts that have some."""
+        found: dict[tuple[str, str], list[str]] = {}
+        wanted = (col(RolloutRow.version), col(RolloutRow.sampling), col(RolloutRow.prompt_id))
+        with self._database.reading() as connection:
+            for version, sampling, id in connection.execute(select(*wanted).distinct().order_by(*wanted)):
+                found.setdefault((version, sampling), []).append(id)
+        return tuple((*key, tuple(ids)) for key, ids in found.items())

@@ -41,6 +41,12 @@ class Scores:
             )
             put(connection, ScoreRow, [vars(score) | {"campaign": campaign, "round": round} for score in scores])
 
+    def replace_scores(self, campaign: str, round: int, scores: Sequence[Score]) -> None:
+        """Record scores instead of all that a round has: for repairs."""
+        with self._database.writing() as connection:
+            _forget(connection, ScoreRow, campaign, round)
+            put(connection, ScoreRow, [vars(score) | {"campaign": campaign, "round": round} for score in scores])
+
     def scores(self, campaign: str, round: int) -> tuple[Score, ...]:
         """The scores that a campaign's round recorded, in order of prompt id."""
         statement = select(*SCORE).where(col(ScoreRow.campaign) == campaign, col(ScoreRow.round) == round)
@@ -124,5 +130,5 @@ def _require_finite(what: str, *values: float) -> None:
             raise Unstorable(f"{what} is {value}, which the ledger cannot keep; find out where it became that")
 
 
-def _forget(connection: Connection, row: type[RegionRow | CandidateRow], campaign: str, round: int) -> None:
+def _forget(connection: Connection, row: type[RegionRow | CandidateRow | ScoreRow], campaign: str, round: int) -> None:
     connection.execute(delete(row).where(col(row.campaign) == campaign, col(row.round) == round))

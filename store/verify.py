@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from sqlalchemy import Connection
 
 from store.blobs import FileBlobs
@@ -23,6 +22,7 @@ from store.index import index_problems
 from store.ledger import Ledger
 from store.records import prompt_id
 from store.references import checkpoint_references, named_blobs, read_rows
+from store.repair import is_unit_vector
 from store.tables import CandidateRow, EmbeddingRow, PromptRow
 
 
@@ -114,10 +114,8 @@ def _version_problems(connection: Connection, checkpoints: FileCheckpoints) -> I
 
 def _embedding_problems(connection: Connection) -> Iterator[str]:
     for embedder, id, data in read_rows(connection, EmbeddingRow, "embedder", "prompt_id", "vector"):
-        whole = len(data) > 0 and len(data) % 4 == 0
-        norm = float(np.linalg.norm(np.frombuffer(data, dtype="<f4"))) if whole else float("nan")
-        if not abs(norm - 1) < 1e-3:
-            yield f"embedding of prompt {id} by {embedder!r}: not a unit vector (norm {norm}); restore the ledger"
+        if not is_unit_vector(data):
+            yield f"embedding of prompt {id} by {embedder!r}: not a unit vector; `verify --repair` removes it"
 
 
 def _blob_problems(blobs: FileBlobs) -> Iterator[str]:

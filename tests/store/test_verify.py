@@ -85,7 +85,10 @@ FAULTS: dict[str, tuple[Fault, str]] = {
         lambda home: sql(home, f"UPDATE versions SET source = 'checkpoint:{'e' * 64}' WHERE campaign = 'demo'"),
         "the two must be equal",
     ),
-    "embedding changed": (lambda home: sql(home, "UPDATE embeddings SET vector = x'0000803f0000803f'"), "norm 1.41"),
+    "embedding changed": (
+        lambda home: sql(home, "UPDATE embeddings SET vector = x'0000803f0000803f'"),
+        "not a unit vector",
+    ),
     "embedding cut": (lambda home: sql(home, "UPDATE embeddings SET vector = x'000080'"), "not a unit vector"),
     "index changed": (lambda home: flip(home.indices / "index-pool.faiss"), "does not match its manifest"),
     "index gone": (lambda home: (home.indices / "index-pool.faiss").unlink(), "index file is missing"),
