@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from loop.adapters.model_synthesizer import ModelSynthesizer
     from loop.adapters.models import Models
     from loop.config import CampaignSettings
+    from loop.engine_settings import ServerEngine
     from loop.export_prompts import Write
     from loop.intake import Source
     from loop.ports import Embedder, Evaluator, Index, Ports, Progress, Samplers, Synthesizer, Tracker
@@ -253,3 +254,17 @@ def _tracker(home: Home, settings: CampaignSettings) -> Tracker:
     if not settings.tracking.mlflow:
         return NullTracker()
     return MlflowTracker(home.paths.home, home.ledger, home.blobs, home.checkpoints)
+
+
+def check_endpoint(engine: ServerEngine, source: str, url: str) -> None:
+    """ServerUnavailable if an endpoint does not answer; ModelUnusable if it refuses the key, or lacks the model."""
+    from loop.adapters.server import check_endpoint
+
+    check_endpoint(engine, source, url)
+
+
+def shows_images(engine: ServerEngine, source: str, url: str) -> bool:
+    """Whether what a server answers depends on the picture; costs a few dozen short responses."""
+    from loop.adapters.server_probe import shows_images
+
+    return shows_images(engine.model_copy(update={"endpoints": (url,)}), source)

@@ -394,15 +394,19 @@ def evaluate(
 def doctor(
     file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Campaign file to check for.")] = None,
     set_: SetOption = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Ask each server a few questions, to see that pictures reach its model.")
+    ] = False,
     home: HomeOption = DEFAULT_HOME,
     ledger: LedgerOption = None,
 ) -> None:
     """What this machine has, what a campaign file needs, and what is missing."""
     from loop.config import load_settings
-    from loop.doctor import examine, findings_table
+    from loop.doctor import examine
+    from loop.findings import findings_table
     from loop.status import show
 
-    findings = examine(load_settings(file, set_ or []) if file is not None else None, home, ledger)
+    findings = examine(load_settings(file, set_ or []) if file is not None else None, home, ledger, probe=probe)
     show(findings_table(findings))
     missing = [finding for finding in findings if finding.missing]
     if missing:

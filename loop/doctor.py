@@ -11,52 +11,29 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from rich.table import Table
-
 from loop.config import CampaignSettings
+from loop.engine_doctor import examine_engines
+from loop.engine_settings import ServerEngine
+from loop.findings import Finding, installed
 from loop.harness_place import SETUP, installed_version
+from loop.memory import GIB, gib
 from loop.paths import EMBEDDED_MODELS
-from loop.status import table_of
 from store.errors import DeltaloopError
 
 REQUIRED = ("torch", "transformers", "mlflow", "sqlmodel", "alembic", "pydantic", "scipy")
 OPTIONAL = {
-    "vllm": "nothing here needs it; tests have one of their own (make test-tools)",
+    "vllm": "only for engines of kind `vllm`; tests have one of their own (make test-tools)",
     "sentence-transformers": "only for `embedding.model` other than `student` and `teacher`",
 }
-GIB = 1 << 30
 LOW_DISK_BYTES = GIB
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing, and how it stands."""
-
-    what: str
-    found: str
-    missing: bool = False
-    """Whether something that is needed is not there."""
-    remedy: str = ""
-
-
-def examine(settings: CampaignSettings | None, home: Path, ledger: str | None) -> list[Finding]:
+def examine(settings: CampaignSettings | None, home: Path, ledger: str | None, *, probe: bool = False) -> list[Finding]:
     """Look at the machine, the installation and the home, and at what the campaign needs if one is given."""
     findings = [*_machine(), *_packages(), *_accelerator(), *_home(home, ledger)]
-    return findings + (list(_campaign(settings)) if settings is not None else [])
-
-
-def findings_table(findings: list[Finding]) -> Table:
-    """What is missing is marked, with its remedy."""
-    table = table_of("doctor")
-    for heading in ("", "what", "found", "remedy"):
-        table.add_column(heading)
-    for finding in findings:
-        table.add_row("missing" if finding.missing else "ok", finding.what, finding.found, finding.remedy)
-    return table
+    return findings + (list(_campaign(settings, probe=probe)) if settings is not None else [])
 
 
 def _machine() -> Iterator[Finding]:
@@ -64,17 +41,17 @@ def _machine() -> Iterator[Finding]:
     yield Finding("Python", platform.python_version(), not supported, "" if supported else "use Python 3.11 to 3.13")
     yield Finding("cores", str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()))
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        yield Finding("memory", _gib(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")))
+        yield Finding("memory", gib(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")))
 
 
 def _packages() -> Iterator[Finding]:
     for name in REQUIRED:
-        found = _installed(name)
+        found = installed(name)
         yield Finding(name, found or "not installed", not found, "" if found else "pip install -e '.[cpu,dev]'")
     yield _faiss()
     yield _harness(needed=False)
     for name, purpose in OPTIONAL.items():
-        yield Finding(name, _installed(name) or f"not installed: {purpose}")
+        yield Finding(name, installed(name) or f"not installed: {purpose}")
 
 
 def _harness(*, needed: bool) -> Finding:
@@ -85,7 +62,7 @@ def _harness(*, needed: bool) -> Finding:
 
 
 def _faiss() -> Finding:
-    found = {name: _installed(name) for name in ("faiss-cpu", "faiss-gpu")}
+    found = {name: installed(name) for name in ("faiss-cpu", "faiss-gpu")}
     names = [f"{name} {number}" for name, number in found.items() if number]
     if len(names) == 1:
         return Finding("faiss", names[0])
@@ -108,7 +85,7 @@ def _accelerator() -> Iterator[Finding]:
         return
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
-        yield Finding(f"CUDA device {index}", f"{properties.name}, {_gib(properties.total_memory)}")
+        yield Finding(f"CUDA device {index}", f"{properties.name}, {gib(properties.total_memory)}")
 
 
 def _home(home: Path, ledger: str | None) -> Iterator[Finding]:
@@ -118,7 +95,7 @@ def _home(home: Path, ledger: str | None) -> Iterator[Finding]:
     yield Finding("home", f"{home}{'' if home.exists() else ' (not there yet)'}", not writable, remedy)
     free = shutil.disk_usage(parent).free
     low = free < LOW_DISK_BYTES
-    yield Finding("free disk", _gib(free), low, "free some, or choose another home with --home DIR" if low else "")
+    yield Finding("free disk", gib(free), low, "free some, or choose another home with --home DIR" if low else "")
     if ledger is None and not home.exists():
         return
     from loop.bootstrap import open_home
@@ -131,12 +108,13 @@ def _home(home: Path, ledger: str | None) -> Iterator[Finding]:
     yield Finding("ledger", f"campaigns: {', '.join(names) or 'none'}")
 
 
-def _campaign(settings: CampaignSettings) -> Iterator[Finding]:
+def _campaign(settings: CampaignSettings, *, probe: bool) -> Iterator[Finding]:
     """Paths are checked by the loading of the file already."""
     for role in ("teacher", "student"):
-        yield _model(f"models.{role}", getattr(settings.models, role))
+        yield _model(settings, role)
     if settings.synthesis.synthesizer == "model":
         yield from _generator(settings)
+    yield from examine_engines(settings, probe=probe)
     if settings.models.device.startswith("cuda") and importlib.util.find_spec("torch") is not None:
         import torch
 
@@ -144,7 +122,7 @@ def _campaign(settings: CampaignSettings) -> Iterator[Finding]:
         remedy = 'set `models.device` to "auto" or "cpu"' if lacking else ""
         yield Finding("models.device", settings.models.device, lacking, remedy)
     if settings.embedding.model not in ("student", "teacher"):
-        lacking = _installed("sentence-transformers") is None
+        lacking = installed("sentence-transformers") is None
         remedy = "pip install -e '.[text-encoder]', or set `embedding.model` to \"student\"" if lacking else ""
         yield Finding("embedding.model", settings.embedding.model, lacking, remedy)
     yield Finding("pool.source", settings.pool.source)
@@ -157,14 +135,17 @@ def _generator(settings: CampaignSettings) -> Iterator[Finding]:
     if settings.models.generator == "teacher":
         yield Finding("models.generator", "the teacher")
     else:
-        yield _model("models.generator", settings.models.generator)
+        yield _model(settings, "generator")
     if settings.generation.charts:
-        found = _installed("vl-convert-python")
+        found = installed("vl-convert-python")
         remedy = "" if found else "pip install 'deltaloop[charts]', or set `generation.charts` to 0"
         yield Finding("generation.charts", f"vl-convert-python {found or 'is not installed'}", found is None, remedy)
 
 
-def _model(key: str, source: str) -> Finding:
+def _model(settings: CampaignSettings, role: str) -> Finding:
+    key, source = f"models.{role}", getattr(settings.models, role)
+    if isinstance(getattr(settings.engines, role), ServerEngine):
+        return Finding(key, f"{source}, behind a server")
     if source in EMBEDDED_MODELS:
         folder = Path(__file__).parent / "embedded" / source.partition(":")[2]
         there = (folder / "model.safetensors").is_file()
@@ -175,14 +156,3 @@ def _model(key: str, source: str) -> Finding:
         remedy = "" if there else "name a folder that `save_pretrained` wrote"
         return Finding(key, source if there else f"{source}: no config.json", not there, remedy)
     return Finding(key, f"{source}: a hub name, fetched at first use")
-
-
-def _installed(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _gib(num_bytes: int) -> str:
-    return f"{num_bytes / GIB:.1f} GiB"

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class Aside:
-    """Blobs in memory on top of others."""
+    """Blobs in memory, on top of others if there are any."""
 
-    def __init__(self, below: Blobs) -> None:
+    def __init__(self, below: Blobs | None = None) -> None:
         self._below = below
         self._own: dict[str, bytes] = {}
 
@@ -30,4 +30,4 @@ class Aside:
 
     def get(self, digest: str) -> bytes:
         """From memory, else from below. KeyError if absent there too."""
-        return self._own[digest] if digest in self._own else self._below.get(digest)
+        return self._own[digest] if digest in self._own or self._below is None else self._below.get(digest)

@@ -48,6 +48,16 @@ def server_version(source: str, role: Role) -> Version:
     return Version(digest_of({"server": source}), role, source)
 
 
+def check_endpoint(engine: ServerEngine, source: str, url: str) -> None:
+    """ServerUnavailable if an endpoint does not answer; ModelUnusable if it refuses the key, or lacks the model."""
+
+    async def check() -> None:
+        async with ServerClient(engine, engine.served_name or source) as client:
+            await client.check(url)
+
+    asyncio.run(check())
+
+
 @dataclass(frozen=True)
 class _Wanted:
     """One sample to be drawn."""

@@ -58,10 +58,15 @@ def test_the_main_job_is_as_large_as_promised() -> None:
     assert settings.evaluation.questions >= 300
 
 
-def test_the_paper_campaign_is_the_main_job_with_more_samples_and_a_larger_pool() -> None:
-    paper, embedded = load("paper"), load("embedded")
+def test_the_paper_campaign_has_the_pair_the_samples_and_the_benchmarks_of_the_paper() -> None:
+    paper, benchmarks = load("paper"), load("benchmarks")
+    assert (paper.models.teacher, paper.models.student) == (benchmarks.models.teacher, benchmarks.models.student)
+    assert paper.engines.teacher.kind == "server"
     assert paper.scoring.teacher_samples == paper.scoring.student_samples == 16
-    assert paper.pool.size > embedded.pool.size
+    assert paper.synthesis.synthesizer == "model"
+    assert paper.synthesis.min_consistency == 0.5
+    assert paper.training.beta == 1
+    assert paper.evaluation.tasks == benchmarks.evaluation.tasks
 
 
 def test_the_benchmarks_are_the_ten_of_the_paper() -> None:
