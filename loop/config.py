@@ -261,6 +261,8 @@ class Training(Section):
     """Generalised JSD: 0 is forward KL, 1 is reverse KL (the meaning of TRL and Liger)."""
     temperature: Annotated[float, Field(gt=0.0)] = 1.0
     """Sampling temperature of the student's rollouts."""
+    loss_temperature: Annotated[float, Field(gt=0.0)] = 1.0
+    """Both models' logits are divided by it in the loss."""
     max_tokens: Positive = 32
     """Length of the student's rollouts."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0

@@ -33,8 +33,9 @@ from transformers import (
     TrainingArguments,
 )
 
+from loop.adapters.chunked import chunked_loss
 from loop.adapters.decoding import Drawn, Wanted, draw
-from loop.adapters.distilling import Responses, batch_loss, check_same_vocabulary, divergence, response_logits
+from loop.adapters.distilling import Responses, check_same_vocabulary, divergence, response_states
 from loop.adapters.models import Loaded, Models
 from loop.adapters.reading import forget_padding, quietly
 from loop.config import Training
@@ -174,18 +175,30 @@ class _Distillation(Trainer):
         batch = pair.models.encode(pair.student, prompts)
         drawn = pair.rollouts(wanted, batch, task.settings)
         responses = Responses.of(drawn, pair.student.device)
-        with torch.no_grad():
-            theirs = pair.models.encode(pair.teacher, prompts)
-            target = response_logits(pair.teacher.model, theirs, responses)
-        kept = responses.mask.bool()
-        per_token = divergence(response_logits(model, batch, responses)[kept], target[kept], task.settings.beta)
-        loss = batch_loss(per_token, responses, torch.tensor([task.weights[row] for row in rows]).to(per_token))
+        weights = torch.tensor([task.weights[row] for row in rows], device=pair.student.device)
+        loss = self._loss(model, batch, responses, prompts, responses.spread(weights))
         if not bool(torch.isfinite(loss)):
             raise TrainingDiverged(f"step {step}: the loss is {loss.item()}; lower training.learning_rate")
         self._since.tokens += [len(one.tokens) for one in drawn]
         self._since.truncated += [not one.ended for one in drawn]
         self.train_tokens += sum(len(one.tokens) for one in drawn)
         return loss
+
+    def _loss(
+        self, model: Any, batch: dict[str, Tensor], responses: Responses, prompts: Sequence[Prompt], weights: Tensor
+    ) -> Tensor:
+        """Mean over the response tokens of weight [tokens] times divergence from the teacher, all its logits known."""
+        teacher, settings = self._pair.teacher, self._task.settings
+        with torch.no_grad():
+            theirs, their_head = response_states(teacher.model, self._pair.models.encode(teacher, prompts), responses)
+
+        def per_token(logits: Tensor, tokens: slice) -> Tensor:
+            with torch.no_grad():
+                target = their_head(theirs[tokens]).float()
+            return divergence(logits, target, settings.beta, settings.loss_temperature)
+
+        total, _ = chunked_loss(*response_states(model, batch, responses), per_token, weights / len(weights))
+        return total
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add what the responses looked like; it is saved with each checkpoint, as the log is."""

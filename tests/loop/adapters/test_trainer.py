@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from loop.adapters.decoding import Drawn
-from loop.adapters.distilling import Responses, batch_loss, divergence, response_logits
 from loop.adapters.models import Models
 from loop.adapters.trainer import OnPolicyTrainer
 from loop.config import Training
@@ -74,52 +72,6 @@ def train(
 ) -> TrainingRun:
     job = TrainingJob(*pair, prompts, [1.0] * len(prompts), settings, seed=11)
     return OnPolicyTrainer(models).train(job, work_dir=work_dir, progress=steps or Steps())
-
-
-@pytest.mark.parametrize("beta", [0.0, 0.3, 0.5, 1.0])
-def test_the_loss_equals_trls(beta: float) -> None:
-    trl = pytest.importorskip("trl.experimental.gkd.gkd_trainer", reason="trl is part of the extra `dev`")
-    generator = torch.Generator().manual_seed(0)
-    student, teacher = (torch.randn(3, 5, 17, generator=generator) * 3 for _ in range(2))
-    responses = Responses.of([Drawn((1,) * num, True) for num in (5, 2, 4)], torch.device("cpu"))
-    labels = torch.where(responses.mask.bool(), responses.ids, -100)
-    expected = trl.GKDTrainer.generalized_jsd_loss(student, teacher, labels, beta=beta, reduction="batchmean")
-    kept = responses.mask.bool()
-    per_token = divergence(student[kept], teacher[kept], beta)
-    assert batch_loss(per_token, responses, torch.ones(3)).item() == pytest.approx(expected.item(), abs=1e-5)
-
-
-def test_beta_0_is_forward_and_1_is_reverse_kl() -> None:
-    student = torch.tensor([[0.9, 0.1]], dtype=torch.float64).log()
-    teacher = torch.tensor([[0.5, 0.5]], dtype=torch.float64).log()
-    forward = 0.5 * torch.log(torch.tensor(0.5 / 0.9)) + 0.5 * torch.log(torch.tensor(0.5 / 0.1))
-    reverse = 0.9 * torch.log(torch.tensor(0.9 / 0.5)) + 0.1 * torch.log(torch.tensor(0.1 / 0.5))
-    assert divergence(student, teacher, 0.0).item() == pytest.approx(forward.item(), abs=1e-6)
-    assert divergence(student, teacher, 1.0).item() == pytest.approx(reverse.item(), abs=1e-6)
-
-
-def test_a_prompts_weight_scales_its_tokens_only() -> None:
-    responses = Responses.of([Drawn((1, 2), True), Drawn((1, 2, 3), True)], torch.device("cpu"))
-    per_token = torch.tensor([1.0, 1.0, 2.0, 2.0, 2.0])
-    assert batch_loss(per_token, responses, torch.tensor([1.0, 0.0])).item() == pytest.approx(2 / 5)
-    assert batch_loss(per_token, responses, torch.tensor([0.5, 2.0])).item() == pytest.approx((1 + 12) / 5)
-
-
-def test_response_logits_are_those_of_the_whole_sequence(
-    models: Models, pair: tuple[Version, Version], blobs: FileBlobs
-) -> None:
-    loaded = models.get(pair[0])
-    prompts = make_prompts(3, blobs)
-    drawn = [Drawn((8, 9, 10, 3), True), Drawn((11, 3), True), Drawn((12, 13, 3), True)]
-    with torch.no_grad():
-        logits = response_logits(loaded.model, models.encode(loaded, prompts), Responses.of(drawn, loaded.device))
-        for row, (prompt, one) in enumerate(zip(prompts, drawn, strict=True)):
-            alone = models.encode(loaded, [prompt])
-            whole = torch.cat([alone["input_ids"], torch.tensor([one.tokens])], 1)
-            expected = loaded.model(input_ids=whole, pixel_values=alone["pixel_values"]).logits[
-                0, -len(one.tokens) - 1 : -1
-            ]
-            torch.testing.assert_close(logits[row, : len(one.tokens)], expected, atol=1e-4, rtol=1e-4)
 
 
 def test_training_brings_the_student_closer_to_the_teacher(
