@@ -128,7 +128,7 @@ def prompt_writer() -> Write:
 
 def make_ports(home: Home, settings: CampaignSettings, progress: Progress) -> tuple[Ports, Version, Version]:
     """What a campaign works with: its ports, and the student and teacher that it starts from."""
-    from loop.adapters.engines import base_version, make_models, make_samplers
+    from loop.adapters.engines import base_version, make_models, make_samplers, teacher_scorer
     from loop.adapters.sources import read_source
     from loop.adapters.trainer import OnPolicyTrainer
     from loop.ports import Ports
@@ -148,7 +148,7 @@ def make_ports(home: Home, settings: CampaignSettings, progress: Progress) -> tu
         samplers=samplers,
         embedder=embedder,
         synthesizer=writer or _synthesizer(settings),
-        trainer=OnPolicyTrainer(models),
+        trainer=OnPolicyTrainer(models, teacher_scorer(settings, samplers)),
         evaluator=_evaluator(home, settings, samplers),
         tracker=_tracker(home, settings),
         source=lambda pool: read_source(pool, home.blobs),

@@ -262,7 +262,9 @@ class Training(Section):
     temperature: Annotated[float, Field(gt=0.0)] = 1.0
     """Sampling temperature of the student's rollouts."""
     loss_temperature: Annotated[float, Field(gt=0.0)] = 1.0
-    """Both models' logits are divided by it in the loss."""
+    """Both models' logits are divided by it in the loss; 1 where an engine serves the teacher."""
+    teacher_top: Count = 64
+    """Where an engine serves the teacher: how many of its likeliest tokens the loss sees; 0 for the drawn one alone."""
     max_tokens: Positive = 32
     """Length of the student's rollouts."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0

@@ -6,7 +6,8 @@ version -> its role -> the engine of that role -> a sampler
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from loop.adapters.lora import merged_source
 from loop.adapters.models import Models, resolve_version
@@ -15,17 +16,29 @@ from loop.adapters.server import ServerSamplers, server_version
 from loop.adapters.vllm_engine import VllmSamplers
 from loop.config import CampaignSettings
 from loop.engine_settings import Engine, ServerEngine, TransformersEngine, VllmEngine
-from loop.ports import Blobs, Checkpoints, Sampler, Samplers
+from loop.ports import Blobs, Checkpoints, Sampler, Scorer
 from store.records import Role, Version
+
+
+class Opened(Sampler, Scorer, Protocol):
+    """What every engine opens a version as."""
+
+
+class Opener(Protocol):
+    """An engine."""
+
+    def open(self, version: Version) -> Opened:
+        """A version, ready to draw and to score responses. ModelUnusable if it cannot be loaded."""
+        ...
 
 
 class EngineSamplers:
     """Opens a sampler on the engine of the version's role."""
 
-    def __init__(self, by_role: Mapping[Role, Samplers]) -> None:
+    def __init__(self, by_role: Mapping[Role, Opener]) -> None:
         self._by_role = by_role
 
-    def open(self, version: Version) -> Sampler:
+    def open(self, version: Version) -> Opened:
         """A sampler of one version. ModelUnusable if its engine cannot load it."""
         return self._by_role[version.role].open(version)
 
@@ -60,12 +73,19 @@ def make_samplers(settings: CampaignSettings, models: Models) -> EngineSamplers:
     return EngineSamplers({role: _samplers(role, _engine(role, settings), models) for role in Role})
 
 
+def teacher_scorer(settings: CampaignSettings, samplers: EngineSamplers) -> Callable[[Version], Scorer] | None:
+    """What opens the teacher for the trainer; None where it is to be loaded into this process instead."""
+    if isinstance(settings.engines.teacher, TransformersEngine):
+        return None
+    return samplers.open
+
+
 def _engine(role: Role, settings: CampaignSettings) -> Engine:
     engine: Engine = getattr(settings.engines, role)
     return engine
 
 
-def _samplers(role: Role, engine: Engine, models: Models) -> Samplers:
+def _samplers(role: Role, engine: Engine, models: Models) -> Opener:
     if isinstance(engine, ServerEngine):
         return ServerSamplers(engine, models.blobs)
     if isinstance(engine, VllmEngine):

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 
 from loop.adapters.decoding import Drawn, Wanted, draw
-from loop.adapters.distilling import Responses, response_logits
+from loop.adapters.distilling import Responses, response_states
 from loop.adapters.models import Loaded, Models
 from loop.config import Sampling
 from loop.ports import TokenScores
@@ -66,12 +66,13 @@ class TransformersSampler:
             stop = start + SCORING_BATCH
             batch = self._models.encode(self._loaded, prompts[start:stop])
             given = Responses.of([Drawn(tuple(own), True) for own in responses[start:stop]], self._loaded.device)
-            logs = response_logits(self._loaded.model, batch, given).log_softmax(-1)
+            states, head = response_states(self._loaded.model, batch, given)
+            logs = head(states).float().log_softmax(-1)
             best = logs.topk(top)
-            own = logs.gather(-1, given.ids.unsqueeze(-1)).squeeze(-1)
-            for row, length in enumerate(given.mask.sum(-1).tolist()):
-                parts = (part[row, :length].cpu().numpy() for part in (own, best.indices, best.values))
-                scores.append(TokenScores(*parts))
+            own = logs.gather(-1, given.ids[given.mask.bool()].unsqueeze(-1)).squeeze(-1)
+            lengths = given.mask.sum(-1).tolist()
+            parts = (part.cpu().split(lengths) for part in (own, best.indices, best.values))
+            scores += [TokenScores(*(part.numpy() for part in one)) for one in zip(*parts, strict=True)]
         return scores
 
     def _draw(self, prompts: Sequence[Prompt], indices: range, seed: int, settings: Sampling) -> list[Sample]:

@@ -1,7 +1,7 @@
 """On-policy distillation on `transformers.Trainer`.
 
-    each step: prompts -> the student answers (one rollout per prompt) -> the teacher's and the student's distributions
-    over the whole vocabulary on that answer -> divergence -> update
+    each step: prompts -> the student answers (one rollout per prompt) -> divergence of the student from the teacher on
+    each token of that answer, a chunk of tokens at a time (`chunked`, `teaching`) -> update
 
     <work_dir>/inputs             digest of what this training is: another one in the same folder starts afresh
     <work_dir>/checkpoint-<step>  what a resume continues from
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,13 +35,14 @@ from transformers import (
 
 from loop.adapters.chunked import chunked_loss
 from loop.adapters.decoding import Drawn, Wanted, draw
-from loop.adapters.distilling import Responses, check_same_vocabulary, divergence, response_states
+from loop.adapters.distilling import Responses, response_states
 from loop.adapters.models import Loaded, Models
 from loop.adapters.reading import forget_padding, quietly
+from loop.adapters.teaching import LocalTeacher, ScoringTeacher, Teacher
 from loop.config import Training
-from loop.ports import Advance, Progress, TrainingJob, TrainingRun
+from loop.ports import Advance, Progress, Scorer, TrainingJob, TrainingRun
 from store.errors import EmptyTrainingSet, TrainingDiverged
-from store.records import Prompt, TrainedStep, derive_seed, digest_of
+from store.records import Prompt, TrainedStep, Version, derive_seed, digest_of
 
 LOG_STEPS = 10
 
@@ -49,8 +50,10 @@ LOG_STEPS = 10
 class OnPolicyTrainer:
     """Distils a teacher into a student on the student's own responses."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, open_scorer: Callable[[Version], Scorer] | None = None) -> None:
+        """A teacher is loaded into this process, or scores through what `open_scorer` returns."""
         self._models = models
+        self._open_scorer = open_scorer
 
     def train(self, job: TrainingJob, *, work_dir: Path, progress: Progress) -> TrainingRun:
         """Train, or continue what `work_dir` holds.
@@ -61,12 +64,13 @@ class OnPolicyTrainer:
         Raises:
             EmptyTrainingSet: If there is no prompt.
             ModelUnusable: If the two do not share a vocabulary, or logits are not numbers.
+            UsageError: If the teacher's engine cannot tell what the settings ask for.
             TrainingDiverged: If the loss is not a number.
         """
         if not job.prompts:
             raise EmptyTrainingSet("no prompt to train on; widen the selection or add prompts to the pool")
-        pair = _Pair(self._models.fresh(job.student), self._models.get(job.teacher), self._models)
-        check_same_vocabulary(pair.student, pair.teacher)
+        pair = _Pair(self._models.fresh(job.student), self._teacher(job.teacher), self._models)
+        pair.teacher.check(pair.student, job.settings)
         task = _Task(job.prompts, job.weights, job.settings, job.seed)
         last = _last_checkpoint(work_dir, digest_of([job.student.id, job.teacher.id, task.facts()]))
         with quietly(), progress.bar("training steps", job.settings.steps) as advance:
@@ -77,13 +81,18 @@ class OnPolicyTrainer:
             _write_model(pair.student, folder)
         return TrainingRun(folder, trainer.state.global_step, trainer.train_tokens, trainer.steps_logged())
 
+    def _teacher(self, version: Version) -> Teacher:
+        if self._open_scorer is not None:
+            return ScoringTeacher(self._open_scorer(version))
+        return LocalTeacher(self._models, self._models.get(version))
+
 
 @dataclass(frozen=True)
 class _Pair:
     """The two models; the student's weights are the ones that move."""
 
     student: Loaded
-    teacher: Loaded
+    teacher: Teacher
     models: Models
 
     def rollouts(self, wanted: Sequence[Wanted], batch: dict[str, Tensor], settings: Training) -> list[Drawn]:
@@ -175,30 +184,15 @@ class _Distillation(Trainer):
         batch = pair.models.encode(pair.student, prompts)
         drawn = pair.rollouts(wanted, batch, task.settings)
         responses = Responses.of(drawn, pair.student.device)
-        weights = torch.tensor([task.weights[row] for row in rows], device=pair.student.device)
-        loss = self._loss(model, batch, responses, prompts, responses.spread(weights))
+        weights = responses.spread(torch.tensor([task.weights[row] for row in rows], device=pair.student.device))
+        per_token = pair.teacher.loss(prompts, responses, task.settings)
+        loss, _ = chunked_loss(*response_states(model, batch, responses), per_token, weights / len(weights))
         if not bool(torch.isfinite(loss)):
             raise TrainingDiverged(f"step {step}: the loss is {loss.item()}; lower training.learning_rate")
         self._since.tokens += [len(one.tokens) for one in drawn]
         self._since.truncated += [not one.ended for one in drawn]
         self.train_tokens += sum(len(one.tokens) for one in drawn)
         return loss
-
-    def _loss(
-        self, model: Any, batch: dict[str, Tensor], responses: Responses, prompts: Sequence[Prompt], weights: Tensor
-    ) -> Tensor:
-        """Mean over the response tokens of weight [tokens] times divergence from the teacher, all its logits known."""
-        teacher, settings = self._pair.teacher, self._task.settings
-        with torch.no_grad():
-            theirs, their_head = response_states(teacher.model, self._pair.models.encode(teacher, prompts), responses)
-
-        def per_token(logits: Tensor, tokens: slice) -> Tensor:
-            with torch.no_grad():
-                target = their_head(theirs[tokens]).float()
-            return divergence(logits, target, settings.beta, settings.loss_temperature)
-
-        total, _ = chunked_loss(*response_states(model, batch, responses), per_token, weights / len(weights))
-        return total
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add what the responses looked like; it is saved with each checkpoint, as the log is."""

@@ -10,12 +10,13 @@ import pytest
 import torch
 
 from loop.adapters.models import Models
+from loop.adapters.sampler import TransformersSamplers
 from loop.adapters.trainer import OnPolicyTrainer
 from loop.config import Training
 from loop.ports import Advance, TrainingJob, TrainingRun
 from store.blobs import FileBlobs
 from store.checkpoints import FileCheckpoints, folder_digest
-from store.errors import EmptyTrainingSet, ModelUnusable, TrainingDiverged
+from store.errors import EmptyTrainingSet, ModelUnusable, TrainingDiverged, UsageError
 from store.records import Prompt, Version
 from tests.tiny_models import WORDS, make_prompts, version_of, write_model, write_text_model
 
@@ -74,6 +75,14 @@ def train(
     return OnPolicyTrainer(models).train(job, work_dir=work_dir, progress=steps or Steps())
 
 
+def reverse_kl(
+    models: Models, student: Version, pair: tuple[Version, Version], prompts: list[Prompt], work_dir: Path
+) -> float:
+    """Mean over the tokens of a student's own responses, as a training step that moves nothing sees it."""
+    still = SHORT.model_copy(update={"steps": 1, "batch": 64, "learning_rate": 1e-12, "checkpoint_steps": 1})
+    return train(models, (student, pair[1]), prompts, work_dir, still).history[0].loss
+
+
 def test_training_brings_the_student_closer_to_the_teacher(
     models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
 ) -> None:
@@ -88,6 +97,51 @@ def test_training_brings_the_student_closer_to_the_teacher(
     trained = models.fresh(version_of(run.folder))
     assert trained.model.dtype == torch.float32
     assert trained.model.config.use_cache
+
+
+@pytest.mark.parametrize(("top", "learning_rate"), [(0, 1e-3), (4, 5e-3)])
+def test_a_teacher_behind_an_engine_teaches_too(
+    models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path, top: int, learning_rate: float
+) -> None:
+    changes = {"steps": 40, "batch": 16, "learning_rate": learning_rate, "checkpoint_steps": 20, "teacher_top": top}
+    trainer = OnPolicyTrainer(models, TransformersSamplers(models).open)
+    prompts = make_prompts(4, blobs)
+    settings = SHORT.model_copy(update=changes)
+    job = TrainingJob(*pair, prompts, [1.0] * 4, settings, seed=11)
+    run = trainer.train(job, work_dir=tmp_path / "work", progress=Steps())
+    trained = version_of(run.folder)
+    before, after = (
+        reverse_kl(models, student, pair, prompts, tmp_path / name)
+        for student, name in ((pair[0], "before"), (trained, "after"))
+    )
+    assert after < 0.8 * before
+
+
+def test_what_an_engine_cannot_tell_is_refused_before_the_first_step(
+    models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
+) -> None:
+    trainer = OnPolicyTrainer(models, TransformersSamplers(models).open)
+    for changes, message in (
+        ({"loss_temperature": 0.7}, "set it to 1"),
+        ({"teacher_top": 0, "beta": 0.5}, "set beta to 1"),
+    ):
+        settings = SHORT.model_copy(update=changes)
+        job = TrainingJob(*pair, make_prompts(2, blobs), [1.0] * 2, settings, seed=1)
+        with pytest.raises(UsageError, match=message):
+            trainer.train(job, work_dir=tmp_path, progress=Steps())
+
+
+def test_the_support_of_the_whole_vocabulary_trains_as_the_weights_do(
+    models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
+) -> None:
+    prompts = make_prompts(4, blobs)
+    words = models.get(pair[1]).model.get_output_embeddings().weight.shape[0]
+    settings = SHORT.model_copy(update={"teacher_top": words})
+    trainer = OnPolicyTrainer(models, TransformersSamplers(models).open)
+    job = TrainingJob(*pair, prompts, [1.0] * 4, settings, seed=11)
+    scored = trainer.train(job, work_dir=tmp_path / "scored", progress=Steps())
+    local = train(models, pair, prompts, tmp_path / "local")
+    assert [row.loss for row in scored.history] == pytest.approx([row.loss for row in local.history], rel=1e-4)
 
 
 def test_a_killed_training_ends_as_an_undisturbed_one(

@@ -1,0 +1,118 @@
+"""What a teacher makes of the student's responses, as a loss of each response token.
+
+LocalTeacher     its weights are in this process: all of its logits, a chunk of tokens at a time
+ScoringTeacher   an engine serves it: its K likeliest tokens in each place, or the drawn token alone
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from loop.adapters.chunked import PerToken
+from loop.adapters.distilling import (
+    Responses,
+    Support,
+    check_same_vocabulary,
+    divergence,
+    response_states,
+    sampled_divergence,
+    support_divergence,
+)
+from loop.adapters.models import Loaded, Models
+from loop.config import Training
+from loop.ports import Scorer
+from store.errors import ModelUnusable, UsageError
+from store.records import Prompt
+
+
+class Teacher(Protocol):
+    """Judges responses of a student that shares its vocabulary."""
+
+    def check(self, student: Loaded, settings: Training) -> None:
+        """ModelUnusable or UsageError if it cannot teach this student under these settings."""
+        ...
+
+    def loss(self, prompts: Sequence[Prompt], responses: Responses, settings: Training) -> PerToken:
+        """The divergence from it, for the logits of any of the responses' tokens in the order of the mask's ones."""
+        ...
+
+
+class LocalTeacher:
+    """A teacher whose weights are in this process."""
+
+    def __init__(self, models: Models, loaded: Loaded) -> None:
+        self._models = models
+        self._loaded = loaded
+
+    def check(self, student: Loaded, settings: Training) -> None:
+        """ModelUnusable unless both give every token the same id."""
+        check_same_vocabulary(student, self._loaded)
+
+    def loss(self, prompts: Sequence[Prompt], responses: Responses, settings: Training) -> PerToken:
+        """Over the whole vocabulary."""
+        with torch.no_grad():
+            batch = self._models.encode(self._loaded, prompts)
+            states, head = response_states(self._loaded.model, batch, responses)
+
+        def per_token(logits: Tensor, tokens: slice) -> Tensor:
+            with torch.no_grad():
+                target = head(states[tokens]).float()
+            return divergence(logits, target, settings.beta, settings.loss_temperature)
+
+        return per_token
+
+
+class ScoringTeacher:
+    """A teacher behind an engine that scores given tokens; the two must share a tokenizer."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+
+    def check(self, student: Loaded, settings: Training) -> None:
+        """UsageError for what only logits can give."""
+        if settings.loss_temperature != 1:
+            raise UsageError(
+                f"training.loss_temperature = {settings.loss_temperature}: a teacher behind an engine tells its"
+                " probabilities at temperature 1 only; set it to 1"
+            )
+        if not settings.teacher_top and settings.beta != 1:
+            raise UsageError(
+                f"training.beta = {settings.beta}: the drawn token alone (teacher_top = 0) tells the reverse KL only;"
+                " set beta to 1, or teacher_top to 16 or more"
+            )
+
+    def loss(self, prompts: Sequence[Prompt], responses: Responses, settings: Training) -> PerToken:
+        """Over the teacher's likeliest tokens and a class for all others; or from the drawn token alone.
+
+        ModelUnusable if the engine names tokens that the student does not have, or not one score per token.
+        """
+        lengths = responses.mask.sum(-1).tolist()
+        given = [row[:length] for row, length in zip(responses.ids.tolist(), lengths, strict=True)]
+        scores = self._scorer.score(prompts, given, top=max(settings.teacher_top, 1))
+        found = [len(one.given) for one in scores]
+        if found != lengths:
+            raise ModelUnusable(
+                f"the teacher's engine scored {found} tokens of responses of {lengths}; is it the pair's?"
+            )
+        parts = zip(*((one.given, one.top_ids, one.top) for one in scores), strict=True)
+        drawn_log_probs, ids, log_probs = (
+            torch.from_numpy(np.concatenate(part)).to(responses.ids.device) for part in parts
+        )
+        if not settings.teacher_top:
+            drawn = responses.ids[responses.mask.bool()]
+            return lambda logits, tokens: sampled_divergence(logits, drawn[tokens], drawn_log_probs[tokens])
+
+        def per_token(logits: Tensor, tokens: slice) -> Tensor:
+            if int(ids.max()) >= logits.shape[-1]:
+                raise ModelUnusable(
+                    f"the teacher's engine names token {int(ids.max())}, the student has {logits.shape[-1]};"
+                    " choose a pair with one tokenizer"
+                )
+            return support_divergence(logits, Support(ids[tokens], log_probs[tokens]), settings.beta)
+
+        return per_token
