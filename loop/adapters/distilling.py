@@ -64,6 +64,13 @@ def response_states(model: Any, batch: Mapping[str, Tensor], responses: Response
     return states[kept], head
 
 
+def response_logits(model: Any, batch: Mapping[str, Tensor], responses: Responses) -> Tensor:
+    """Logits [tokens, vocabulary] that predict each response token, in float32."""
+    states, head = response_states(model, batch, responses)
+    logits: Tensor = head(states).float()
+    return logits
+
+
 def _grown(model: Any, batch: Mapping[str, Tensor], responses: Responses) -> dict[str, Tensor]:
     """A batch of prompts with their responses; the last token predicts nothing that is needed, so it is not fed."""
     grown = {"input_ids": responses.ids[:, :-1], "attention_mask": responses.mask[:, :-1]}

@@ -71,7 +71,7 @@ def make_probe(folder: str, blobs: Aside, *, name: str, dtype: str) -> Probe:
     with torch.inference_mode():
         responses = Responses.of([drawn], loaded.device)
         logs = response_logits(loaded.model, batch, responses).log_softmax(-1)
-    own = logs.gather(-1, responses.ids.unsqueeze(-1))[0, :, 0]
+    own = logs.gather(-1, responses.ids[0].unsqueeze(-1))[:, 0]
     return Probe(prompt, drawn.tokens, own.numpy(), dtype)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 
 from loop.adapters.decoding import Drawn, Wanted, draw
-from loop.adapters.distilling import Responses, response_states
+from loop.adapters.distilling import Responses, response_logits
 from loop.adapters.models import Loaded, Models
 from loop.config import Sampling
 from loop.ports import TokenScores
@@ -66,8 +66,7 @@ class TransformersSampler:
             stop = start + SCORING_BATCH
             batch = self._models.encode(self._loaded, prompts[start:stop])
             given = Responses.of([Drawn(tuple(own), True) for own in responses[start:stop]], self._loaded.device)
-            states, head = response_states(self._loaded.model, batch, given)
-            logs = head(states).float().log_softmax(-1)
+            logs = response_logits(self._loaded.model, batch, given).log_softmax(-1)
             best = logs.topk(top)
             own = logs.gather(-1, given.ids[given.mask.bool()].unsqueeze(-1)).squeeze(-1)
             lengths = given.mask.sum(-1).tolist()

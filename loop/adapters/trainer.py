@@ -185,8 +185,9 @@ class _Distillation(Trainer):
         drawn = pair.rollouts(wanted, batch, task.settings)
         responses = Responses.of(drawn, pair.student.device)
         weights = responses.spread(torch.tensor([task.weights[row] for row in rows], device=pair.student.device))
-        per_token = pair.teacher.loss(prompts, responses, task.settings)
-        loss, _ = chunked_loss(*response_states(model, batch, responses), per_token, weights / len(weights))
+        states, head = response_states(model, batch, responses)
+        divergence = pair.teacher.loss(prompts, responses, task.settings)
+        loss = chunked_loss(states, head, divergence, weights / len(weights))[0]
         if not bool(torch.isfinite(loss)):
             raise TrainingDiverged(f"step {step}: the loss is {loss.item()}; lower training.learning_rate")
         self._since.tokens += [len(one.tokens) for one in drawn]
