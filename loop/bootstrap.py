@@ -148,7 +148,7 @@ def make_ports(home: Home, settings: CampaignSettings, progress: Progress) -> tu
         samplers=samplers,
         embedder=embedder,
         synthesizer=writer or _synthesizer(settings),
-        trainer=OnPolicyTrainer(models, teacher_scorer(settings, samplers)),
+        trainer=OnPolicyTrainer(models, teacher_scorer(samplers)),
         evaluator=_evaluator(home, settings, samplers),
         tracker=_tracker(home, settings),
         source=lambda pool: read_source(pool, home.blobs),

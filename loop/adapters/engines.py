@@ -7,7 +7,6 @@ version -> its role -> the engine of that role -> a sampler
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from loop.adapters.lora import merged_source
 from loop.adapters.models import Models, resolve_version
@@ -16,31 +15,19 @@ from loop.adapters.server import ServerSamplers, server_version
 from loop.adapters.vllm_engine import VllmSamplers
 from loop.config import CampaignSettings
 from loop.engine_settings import Engine, ServerEngine, TransformersEngine, VllmEngine
-from loop.ports import Blobs, Checkpoints, Sampler, Scorer
+from loop.ports import Blobs, Checkpoints, Sampler, Samplers, Scorer
 from store.records import Role, Version
-
-
-class Opened(Sampler, Scorer, Protocol):
-    """What every engine opens a version as."""
-
-
-class Opener(Protocol):
-    """An engine."""
-
-    def open(self, version: Version) -> Opened:
-        """A version, ready to draw and to score responses. ModelUnusable if it cannot be loaded."""
-        ...
 
 
 class EngineSamplers:
     """Opens a sampler on the engine of the version's role."""
 
-    def __init__(self, by_role: Mapping[Role, Opener]) -> None:
-        self._by_role = by_role
+    def __init__(self, by_role: Mapping[Role, Samplers]) -> None:
+        self.by_role = by_role
 
-    def open(self, version: Version) -> Opened:
+    def open(self, version: Version) -> Sampler:
         """A sampler of one version. ModelUnusable if its engine cannot load it."""
-        return self._by_role[version.role].open(version)
+        return self.by_role[version.role].open(version)
 
 
 def base_version(role: Role, settings: CampaignSettings, checkpoints: Checkpoints) -> Version:
@@ -73,11 +60,10 @@ def make_samplers(settings: CampaignSettings, models: Models) -> EngineSamplers:
     return EngineSamplers({role: _samplers(role, _engine(role, settings), models) for role in Role})
 
 
-def teacher_scorer(settings: CampaignSettings, samplers: EngineSamplers) -> Callable[[Version], Scorer] | None:
-    """What opens the teacher for the trainer; None where it is to be loaded into this process instead."""
-    if isinstance(settings.engines.teacher, TransformersEngine):
-        return None
-    return samplers.open
+def teacher_scorer(samplers: EngineSamplers) -> Callable[[Version], Scorer] | None:
+    """What opens the teacher for the trainer; None where the trainer is to load its weights into this process."""
+    engine = samplers.by_role[Role.TEACHER]
+    return engine.open if isinstance(engine, VllmSamplers) else None
 
 
 def _engine(role: Role, settings: CampaignSettings) -> Engine:
@@ -85,7 +71,7 @@ def _engine(role: Role, settings: CampaignSettings) -> Engine:
     return engine
 
 
-def _samplers(role: Role, engine: Engine, models: Models) -> Opener:
+def _samplers(role: Role, engine: Engine, models: Models) -> Samplers:
     if isinstance(engine, ServerEngine):
         return ServerSamplers(engine, models.blobs)
     if isinstance(engine, VllmEngine):
