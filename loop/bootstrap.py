@@ -3,7 +3,7 @@
     <home>/ledger.db     the facts                    <home>/blobs/        images, stage outputs
     <home>/mlflow.db     the view for people          <home>/checkpoints/  model folders by digest
     <home>/artifacts/    MLflow's files               <home>/index/        FAISS files, rebuilt from the ledger
-    <home>/work/         scratch of stages in progress
+    <home>/work/         scratch of stages in progress    <home>/summaries/    of completed rounds, derived
 
 Every heavy import is inside a function: opening a home loads neither torch nor MLflow.
 """
@@ -56,6 +56,11 @@ class Paths:
     def index(self) -> Path:
         """FAISS files."""
         return self.home / "index"
+
+    @property
+    def summaries(self) -> Path:
+        """Summaries of completed rounds; derived."""
+        return self.home / "summaries"
 
     @property
     def work(self) -> Path:

@@ -118,7 +118,7 @@ def run(
             _run_campaign(settings, place)
     row = find_campaign(place.ledger, settings.name)
     assert row is not None
-    show(campaign_table(summary_of(place.ledger, place.blobs, row)))
+    show(campaign_table(summary_of(place.ledger, place.blobs, row, place.paths.summaries)))
 
 
 @app.command()
@@ -140,7 +140,7 @@ def status(
         )
         print("null" if as_json else nothing)
         return
-    summary = summary_of(place.ledger, place.blobs, row)
+    summary = summary_of(place.ledger, place.blobs, row, place.paths.summaries)
     if as_json:
         print(json.dumps(summary, allow_nan=False, ensure_ascii=False))
         return

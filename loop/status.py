@@ -6,12 +6,14 @@ Everything here is made of the object that `status --json` prints (`loop.summary
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
+from loop.kept_rounds import KeptRounds
 from loop.ports import Blobs, Ledger, Tracker
 from loop.summary import campaign_json, reader
 from store.errors import DeltaloopError
@@ -32,9 +34,11 @@ def find_campaign(ledger: Ledger, name: str | None) -> CampaignRow | None:
     raise DeltaloopError(f"there is no campaign `{name}` here; there is: {known} (another home? --home DIR)")
 
 
-def summary_of(ledger: Ledger, blobs: Blobs, campaign: CampaignRow) -> dict[str, Any]:
-    """The object that `status --json` prints."""
-    return campaign_json(campaign, ledger.rounds(campaign.name), reader(blobs))
+def summary_of(ledger: Ledger, blobs: Blobs, campaign: CampaignRow, kept: Path | None = None) -> dict[str, Any]:
+    """The object that `status --json` prints; with a folder `kept`, of completed rounds it is kept there."""
+    read = reader(blobs)
+    of_round = None if kept is None else KeptRounds(kept, read)
+    return campaign_json(campaign, ledger.rounds(campaign.name), read, of_round)
 
 
 def campaign_table(summary: Mapping[str, Any]) -> RenderableType:

@@ -115,8 +115,17 @@ def spent_of(outputs: Mapping[str, Any]) -> Spent:
     return Spent.total(output.spent for output in outputs.values() if isinstance(output, PAID))
 
 
-def campaign_json(campaign: CampaignRow, rounds: Sequence[RoundRow], read: Read) -> dict[str, Any]:
-    """The object that `status --json` prints; see the module docstring."""
+def campaign_json(
+    campaign: CampaignRow,
+    rounds: Sequence[RoundRow],
+    read: Read,
+    of_round: Callable[[RoundRow], dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """The object that `status --json` prints; see the module docstring.
+
+    `of_round` gives the entry of a round, where it is known otherwise than by reading all outputs.
+    """
+    of_round = of_round or (lambda row: round_json(row, outputs_of(row, read)))
     preparation = next((row for row in rounds if row.index == 0), None)
     outputs = outputs_of(preparation, read) if preparation else {}
     return {
@@ -125,7 +134,7 @@ def campaign_json(campaign: CampaignRow, rounds: Sequence[RoundRow], read: Read)
         "baseline": {
             "eval": {str(role): _accuracies(outputs.get(f"baseline_{role}")) for role in (Role.STUDENT, Role.TEACHER)}
         },
-        "rounds": [round_json(row, outputs_of(row, read)) for row in rounds if row.index > 0],
+        "rounds": [of_round(row) for row in rounds if row.index > 0],
     }
 
 

@@ -57,6 +57,25 @@ class Rollouts:
                     return tuple(found)
                 found.append(sampling)
 
+    def answer_counts(self, version: str, sampling: str, indices: range) -> dict[str, dict[str | None, int]]:
+        """How often each canonical answer was given to each prompt; None counts the samples without an answer.
+
+        Counted by the database: only counts are read, not rollouts. `indices` are the samples that count.
+        """
+        found: dict[str, dict[str | None, int]] = {}
+        counted = (col(RolloutRow.prompt_id), col(RolloutRow.canonical))
+        which = (
+            col(RolloutRow.version) == version,
+            col(RolloutRow.sampling) == sampling,
+            col(RolloutRow.index) >= indices.start,
+            col(RolloutRow.index) < indices.stop,
+        )
+        statement = select(*counted, func.count()).where(*which).group_by(*counted)
+        with self._database.reading() as connection:
+            for id, canonical, num in connection.execute(statement):
+                found.setdefault(id, {})[canonical] = num
+        return found
+
     def replace_rollouts(self, rollouts: Sequence[Rollout]) -> None:
         """Store samples instead of those that have their keys: for repairs."""
         with self._database.writing() as connection:

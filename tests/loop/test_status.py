@@ -82,3 +82,18 @@ def test_a_wrong_name_is_answered_with_the_right_ones(tmp_path: Path) -> None:
     ports.ledger.start_campaign("right", seed=0, pool="p", identity="i")
     with pytest.raises(DeltaloopError, match=r"`wrong`.*right"):
         find_campaign(ports.ledger, "wrong")
+
+
+def test_summaries_of_completed_rounds_are_kept_and_change_nothing(tmp_path: Path) -> None:
+    ports, student, teacher = fake_ports(tmp_path)
+    run_campaign(fake_settings(rounds=1), ports, student, teacher)
+    row = find_campaign(ports.ledger, "fake")
+    assert row is not None
+    fresh = summary_of(ports.ledger, ports.blobs, row)
+    kept = tmp_path / "summaries"
+    assert summary_of(ports.ledger, ports.blobs, row, kept) == fresh
+    (file,) = kept.iterdir()
+    file.write_text('{"index": 1, "from": "the file"}')
+    assert summary_of(ports.ledger, ports.blobs, row, kept)["rounds"] == [{"index": 1, "from": "the file"}]
+    file.write_text("torn")
+    assert summary_of(ports.ledger, ports.blobs, row, kept) == fresh

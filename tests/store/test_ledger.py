@@ -266,3 +266,14 @@ def test_a_writer_that_stops_within_a_transaction_does_not_hold_up_the_others_fo
     assert second.prompts([PROMPTS[0].id]) == PROMPTS[:1]
     first.close()
     second.close()
+
+
+def test_answers_are_counted_by_prompt_and_only_those_asked_for(ledger: Ledger) -> None:
+    start(ledger)
+    ledger.add_prompts(PROMPTS[:2])
+    given = ["1", "1", "\x00", None, "9"]
+    rows = [replace(rollout_of(PROMPTS[0], index), canonical=answer) for index, answer in enumerate(given)]
+    ledger.add_rollouts([*rows, rollout_of(PROMPTS[1], 0), rollout_of(PROMPTS[1], 0, STUDENT)])
+    found = ledger.answer_counts(TEACHER.id, "hot", range(4))
+    assert found == {PROMPTS[0].id: {"1": 2, "\x00": 1, None: 1}, PROMPTS[1].id: {"1": 1}}
+    assert ledger.answer_counts(TEACHER.id, "cold", range(4)) == {}
