@@ -268,8 +268,8 @@ def check_endpoint(engine: ServerEngine, source: str, url: str) -> None:
     check_endpoint(engine, source, url)
 
 
-def shows_images(engine: ServerEngine, source: str, url: str) -> bool:
-    """Whether what a server answers depends on the picture; costs a few dozen short responses."""
+def shows_images(engine: ServerEngine, source: str, url: str, *, max_tokens: int) -> bool:
+    """Whether what a server answers depends on the picture; costs two dozen responses."""
     from loop.adapters.server_probe import shows_images
 
-    return shows_images(engine.model_copy(update={"endpoints": (url,)}), source)
+    return shows_images(engine.model_copy(update={"endpoints": (url,)}), source, max_tokens=max_tokens)

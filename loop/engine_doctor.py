@@ -26,7 +26,7 @@ def examine_engines(settings: CampaignSettings, *, probe: bool) -> Iterator[Find
         engine: Engine = getattr(settings.engines, role)
         key = f"engines.{role}"
         if isinstance(engine, ServerEngine):
-            yield from _server(key, engine, _source(settings, role), probe=probe)
+            yield from _server(settings, role, engine, probe=probe)
         elif isinstance(engine, VllmEngine):
             yield _vllm(key, engine)
         else:
@@ -45,9 +45,10 @@ def _source(settings: CampaignSettings, role: Role) -> str:
     return source
 
 
-def _server(key: str, engine: ServerEngine, source: str, *, probe: bool) -> Iterator[Finding]:
+def _server(settings: CampaignSettings, role: Role, engine: ServerEngine, *, probe: bool) -> Iterator[Finding]:
     from loop.bootstrap import check_endpoint, shows_images
 
+    key, source = f"engines.{role}", _source(settings, role)
     variable = engine.api_key_env
     if variable is not None and not os.environ.get(variable, "").strip():
         yield Finding(f"{key}.api_key_env", f"{variable} is not set", True, f"export {variable}=...")
@@ -57,7 +58,7 @@ def _server(key: str, engine: ServerEngine, source: str, *, probe: bool) -> Iter
             check_endpoint(engine, source, url)
             found = f"{url} serves {engine.served_name or source}"
             if probe:
-                seen = shows_images(engine, source, url)
+                seen = shows_images(engine, source, url, max_tokens=settings.sampling.max_tokens)
                 found += ", and its pictures reach it" if seen else ", but its answers do not depend on the picture"
                 if not seen:
                     remedy = "check its chat template and its limits of images per prompt, or ask text only"

@@ -162,6 +162,9 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if not self._is_let_in():
             return
+        if self.path != "/v1/chat/completions":
+            self.answer({"error": {"message": f"no path {self.path}"}}, 404)
+            return
         if body["model"] != self.fake.model:
             self.answer({"error": {"message": f"The model `{body['model']}` does not exist."}}, 404)
             return

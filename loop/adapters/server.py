@@ -17,10 +17,11 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from itertools import islice
 
 from loop.adapters.server_client import FIRST_REST, Refused, RequestFailed, ServerClient
+from loop.adapters.server_scorer import score_responses
 from loop.adapters.server_wire import (
     CONTEXT_IS_FULL,
     Body,
@@ -30,9 +31,10 @@ from loop.adapters.server_wire import (
     sampling_body,
     user_message,
 )
+from loop.adapters.side_by_side import side_by_side
 from loop.config import Sampling
 from loop.engine_settings import ServerEngine
-from loop.ports import Blobs
+from loop.ports import Blobs, TokenScores
 from store.errors import ModelUnusable, ServerUnavailable
 from store.records import Prompt, Role, Sample, Version, derive_seed, digest_of
 
@@ -128,6 +130,11 @@ class ServerSampler:
             for index in indices:
                 yield _Wanted(prompt, message, index, derive_seed(seed, prompt.id, index))
 
+    def score(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[int]], *, top: int) -> list[TokenScores]:
+        """Log-probabilities of each response's tokens and of the `top` likeliest ones; errors of `score_responses`."""
+        pairs = list(zip(prompts, responses, strict=True))
+        return asyncio.run(score_responses(self._engine, self._model, self._blobs, pairs, top=top))
+
     async def _chunks(
         self, wanted: Iterator[_Wanted], settings: Sampling, schema: Mapping[str, object] | None
     ) -> AsyncGenerator[list[Sample], None]:
@@ -135,15 +142,10 @@ class ServerSampler:
         asked = 0
         async with ServerClient(self._engine, self._model, first_rest=self._first_rest) as client:
             requests = _Requests(client, settings, schema)
-            running: set[asyncio.Task[Sample]] = set()
-            try:
-                while True:
-                    for one in islice(wanted, self._engine.concurrency - len(running)):
-                        running.add(asyncio.create_task(requests.draw(one)))
-                        asked += 1
-                    if not running:
-                        break
-                    done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            draws = side_by_side((requests.draw(one) for one in wanted), self._engine.concurrency)
+            async with aclosing(draws):
+                async for done in draws:
+                    asked += len(done)
                     samples = [task.result() for task in done if task.exception() is None]
                     if samples:
                         yield samples
@@ -151,10 +153,6 @@ class ServerSampler:
                         if not isinstance(error, RequestFailed):
                             raise error
                         failed.append(error)
-            finally:
-                for task in running:
-                    task.cancel()
-                await asyncio.gather(*running, return_exceptions=True)
         if failed:
             raise ServerUnavailable(
                 f"{len(failed)} of {asked} requests were not answered, while others were; the first: {failed[0]};"

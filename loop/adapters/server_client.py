@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import TypeVar
+from urllib.parse import urljoin
 
 from loop.adapters.server_wire import Body, read_error, read_model_names
 from loop.engine_settings import ServerEngine
@@ -64,8 +65,8 @@ class _MayPass(Exception):
         self.rest = rest
 
 
-class _NoSuchPath(Exception):
-    """The server answers 404 or 405."""
+class NoSuchPath(ModelUnusable):
+    """The server answers 404 or 405: it does not have the model, or not this kind of request."""
 
 
 @dataclass
@@ -136,8 +137,8 @@ class ServerClient:
             endpoint.in_flight += 1
             try:
                 reply = await self._ask(endpoint.url, path, read, self._engine.timeout_seconds, content)
-            except _NoSuchPath as error:
-                raise self._no_such_model(endpoint.url, str(error)) from None
+            except NoSuchPath as error:
+                raise NoSuchPath(self._no_such_model(endpoint.url, str(error))) from None
             except _MayPass as failure:
                 reason = f"{endpoint.url}: {failure}"
                 self._rest(endpoint, failure)
@@ -191,15 +192,15 @@ class ServerClient:
     async def _list_models(self, url: str) -> None:
         try:
             names = await self._ask(url, "models", read_model_names, CHECK_SECONDS)
-        except _NoSuchPath:  # some hosted APIs list no models: the first request will tell
+        except NoSuchPath:  # some hosted APIs list no models: the first request will tell
             return
         except Refused as error:
             raise ModelUnusable(f"{url}: {error}; correct the endpoint") from None
         if self._model not in names:
-            raise self._no_such_model(url, f"it has {', '.join(names) or 'none'}")
+            raise ModelUnusable(self._no_such_model(url, f"it has {', '.join(names) or 'none'}"))
 
-    def _no_such_model(self, url: str, reason: str) -> ModelUnusable:
-        return ModelUnusable(
+    def _no_such_model(self, url: str, reason: str) -> str:
+        return (
             f"{url}: there is no model {self._model!r}: {reason};"
             " correct `served_name`, or the endpoint (most end with /v1)"
         )
@@ -207,10 +208,10 @@ class ServerClient:
     async def _ask(
         self, url: str, path: str, read: Callable[[bytes], T], seconds: float, content: bytes | None = None
     ) -> T:
-        """One attempt: GET without content, POST with it."""
+        """One attempt: GET without content, POST with it. A path that begins with a slash is one of the host."""
         try:
             async with asyncio.timeout(seconds):
-                data = await self._send(f"{url}/{path}", content)
+                data = await self._send(urljoin(f"{url}/", path), content)
         except TimeoutError:
             raise _MayPass(f"no whole reply within {seconds:g} s") from None
         try:
@@ -236,14 +237,16 @@ class ServerClient:
         if reply.status_code in MAY_PASS or reply.status_code >= 500:
             raise _MayPass(said, retry_after(reply.headers.get("Retry-After")))
         if reply.status_code in (404, 405):
-            raise _NoSuchPath(said)
+            raise NoSuchPath(said)
         if reply.status_code in REQUESTS_FAULT:
             raise Refused(said)
         raise ModelUnusable(f"{url}: {said}; {self._remedy(reply.status_code)}")
 
     def _remedy(self, status: int) -> str:
         variable = self._engine.api_key_env
-        if status not in (401, 403):
+        if status == 403:
+            return "do as it says"
+        if status != 401:
             return "correct the endpoint"
         return f"correct the key in {variable}" if variable else "name the variable that holds the key in `api_key_env`"
 

@@ -21,18 +21,19 @@ from store.records import Prompt
 QUESTION = "Which colour fills this picture: red or blue? Answer with one word."
 COLOURS = ("red", "blue")
 SAMPLES = 12
-MAX_TOKENS = 2048
-"""Room for thinking; who does not think answers with a word."""
 LEVEL = 0.01
 ANSWER_CHARACTERS = 40
 
 
-def shows_images(engine: ServerEngine, source: str) -> bool:
-    """Whether the answers of the model depend on the picture. Errors as of `ServerSampler.sample`."""
+def shows_images(engine: ServerEngine, source: str, *, max_tokens: int) -> bool:
+    """Whether the answers of the model depend on the picture. Errors as of `ServerSampler.sample`.
+
+    `max_tokens` must leave room for thinking, and fit the server.
+    """
     aside = Aside()
     pictures = [aside.put(to_png(Image.new("RGB", (96, 96), colour))) for colour in COLOURS]
     prompts = [Prompt.make(QUESTION, (picture,)) for picture in pictures]
-    settings = Sampling(temperature=1.0, max_tokens=MAX_TOKENS)
+    settings = Sampling(temperature=1.0, max_tokens=max_tokens)
     sampler = ServerSampler(engine, engine.served_name or source, aside)
     answers: dict[str, list[str]] = {prompt.id: [] for prompt in prompts}
     for chunk in sampler.sample(prompts, SAMPLES, seed=0, settings=settings):

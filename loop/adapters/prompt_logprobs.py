@@ -1,0 +1,30 @@
+"""vLLM's `prompt_logprobs`, in process and of a server: per place of a prompt, token id -> log-probability and rank."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from loop.ports import TokenScores
+
+
+class LogProb(Protocol):
+    """An entry: 1 is the rank of the likeliest token."""
+
+    @property
+    def logprob(self) -> float: ...  # noqa: D102
+
+    @property
+    def rank(self) -> int | None: ...  # noqa: D102
+
+
+def token_scores(places: Sequence[Mapping[int, LogProb]], response: Sequence[int], top: int) -> TokenScores:
+    """vLLM's log-probabilities of some places: the `top` likeliest tokens of each, and the one that is there."""
+    best = [sorted(place.items(), key=lambda entry: entry[1].rank or 0)[:top] for place in places]
+    return TokenScores(
+        np.array([place[token].logprob for place, token in zip(places, response, strict=True)], dtype=np.float32),
+        np.array([[token for token, _ in place] for place in best], dtype=np.int64),
+        np.array([[entry.logprob for _, entry in place] for place in best], dtype=np.float32),
+    )
