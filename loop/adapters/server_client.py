@@ -227,7 +227,7 @@ class ServerClient:
                 reply = await self._http.get(url)
             else:
                 reply = await self._http.post(url, content=content, headers={"Content-Type": "application/json"})
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             raise _MayPass(f"{str(error) or type(error).__name__}") from None
         if reply.status_code == 200:
             return reply.content
