@@ -195,8 +195,10 @@ def measure(backend: str, rows: int, rounds: int) -> dict[str, object]:
             spent["bare"] += seconds(partial(bare_write, ready))
             spent["ledger"] += seconds(partial(ledger.add_rollouts, batch))
         print(*(f"{name}: {rows / wall_s:,.0f} rows/s" for name, wall_s in spent.items()), sep="\n", flush=True)
+        cpu_s = -time.process_time()
         read_s = seconds(partial(read_counts, ledger, prompts[: rows // SAMPLES // 2]))
-        print(f"counts of {rows:,} rollouts: {read_s:.2f} s", flush=True)
+        cpu_s += time.process_time()
+        print(f"counts of {rows:,} rollouts: {read_s:.2f} s, {cpu_s:.2f} s of CPU in this process", flush=True)
         shown_ms = status_ms(folder, rounds)
         print(f"status of {rounds} rounds: {shown_ms:.0f} ms", flush=True)
     return {

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Text, cast, func, select, type_coerce
 from sqlmodel import col
 
+from store.columns import unescape
 from store.database import Database, add, chunks, put, require
 from store.records import Rollout
 from store.tables import PromptRow, RolloutRow, VersionRow
@@ -60,21 +63,21 @@ class Rollouts:
     def answer_counts(self, version: str, sampling: str, indices: range) -> dict[str, dict[str | None, int]]:
         """How often each canonical answer was given to each prompt; None counts the samples without an answer.
 
-        Counted by the database: only counts are read, not rollouts. `indices` are the samples that count.
+        `indices` are the samples that count. The database gathers the answers of each prompt, which lie side by side
+        in its key; to let it count them would have it sort them first, three times slower.
         """
-        found: dict[str, dict[str | None, int]] = {}
-        counted = (col(RolloutRow.prompt_id), col(RolloutRow.canonical))
         which = (
             col(RolloutRow.version) == version,
             col(RolloutRow.sampling) == sampling,
             col(RolloutRow.index) >= indices.start,
             col(RolloutRow.index) < indices.stop,
         )
-        statement = select(*counted, func.count()).where(*which).group_by(*counted)
+        answer = type_coerce(col(RolloutRow.canonical), Text)
         with self._database.reading() as connection:
-            for id, canonical, num in connection.execute(statement):
-                found.setdefault(id, {})[canonical] = num
-        return found
+            gather = func.json_agg if connection.dialect.name == "postgresql" else func.json_group_array
+            statement = select(col(RolloutRow.prompt_id), cast(gather(answer), Text)).where(*which)
+            rows = connection.execute(statement.group_by(col(RolloutRow.prompt_id)))
+            return {id: _counted(json.loads(answers)) for id, answers in rows}
 
     def replace_rollouts(self, rollouts: Sequence[Rollout]) -> None:
         """Store samples instead of those that have their keys: for repairs."""
@@ -89,3 +92,8 @@ class Rollouts:
             for version, sampling, id in connection.execute(select(*wanted).distinct().order_by(*wanted)):
                 found.setdefault((version, sampling), []).append(id)
         return tuple((*key, tuple(ids)) for key, ids in found.items())
+
+
+def _counted(answers: Sequence[str | None]) -> dict[str | None, int]:
+    """How often each answer occurs, of answers as the database holds them."""
+    return {None if answer is None else unescape(answer): num for answer, num in Counter(answers).items()}
