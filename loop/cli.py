@@ -259,7 +259,7 @@ def verify(
     for problem in found.problems:
         print(problem)
     for digest in found.orphans:
-        print(f"orphan: {place.blobs.path(digest)} (no row names it; an interrupted stage left it, it does no harm)")
+        print(f"orphan: blob {digest} (no row names it, which does no harm: a stage was interrupted, or dropped it)")
     print(f"fingerprint: {found.fingerprint}")
     if found.problems:
         raise DeltaloopError(
