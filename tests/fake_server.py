@@ -159,7 +159,12 @@ class Handler(BaseHTTPRequestHandler):
             self.answer({"error": {"message": f"no path {self.path}"}}, 404)
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        length = int(self.headers["Content-Length"])
+        data = self.rfile.read(length)
+        if len(data) < length:  # the client hung up, or this server was stopped
+            self.close_connection = True
+            return
+        body = json.loads(data)
         if not self._is_let_in():
             return
         if self.path != "/v1/chat/completions":

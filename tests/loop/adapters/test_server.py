@@ -266,9 +266,8 @@ def test_leaving_early_leaves_nothing_running(blobs: FileBlobs, server: FakeServ
     chunks = sampler_of(blobs, server).sample(PROMPTS, 8, seed=1, settings=SETTINGS)
     next(chunks)
     chunks.close()  # type: ignore[attr-defined]
-    asked = len(server.bodies)
     time.sleep(0.05)
-    assert len(server.bodies) == asked < 48
+    assert len(server.bodies) <= 4, "what was in flight, and nothing after it"
 
 
 def test_a_server_that_cannot_score_says_what_can(blobs: FileBlobs, server: FakeServer) -> None:
