@@ -17,7 +17,7 @@ from rich.console import Group, RenderableType
 
 from loop.ports import Blobs, Ledger
 from loop.status import share, table_of
-from loop.summary import Read, outputs_of, reader, spent_of
+from loop.summary import outputs_of, reader, spent_of
 from policies.promotion import paired_interval
 from store.errors import DeltaloopError
 from store.records import Report, RoundRow, Spent, SuiteReport
@@ -71,10 +71,11 @@ class Comparison:
 def compare(ledger: Ledger, blobs: Blobs, first: str, second: str) -> Comparison:
     """Compare two campaigns of a home. DeltaloopError if one has no evaluation yet, or they share no question."""
     read = reader(blobs)
-    rows = {name: ledger.rounds(name) for name in (first, second)}
-    reports = [_kept(name, rows[name], read) for name in (first, second)]
-    spent = [Spent.total(spent_of(outputs_of(row, read)) for row in rows[name]) for name in (first, second)]
-    return Comparison(first, second, _gaps(*reports), (spent[0], spent[1]), _partings(rows[first], rows[second]))
+    ours, theirs = (ledger.rounds(name) for name in (first, second))
+    done, others = ([outputs_of(row, read) for row in rows] for rows in (ours, theirs))
+    gaps = _gaps(_kept(first, done), _kept(second, others))
+    spent = (Spent.total(map(spent_of, done)), Spent.total(map(spent_of, others)))
+    return Comparison(first, second, gaps, spent, _partings(ours, theirs))
 
 
 def as_json(found: Comparison) -> dict[str, Any]:
@@ -106,10 +107,10 @@ def comparison_tables(found: Comparison) -> RenderableType:
     return Group(accuracy, spent, settings)
 
 
-def _kept(name: str, rows: Sequence[RoundRow], read: Read) -> Report:
-    """The last evaluation of the student that a campaign holds on to."""
+def _kept(name: str, rounds: Sequence[Mapping[str, Any]]) -> Report:
+    """The last evaluation of the student that a campaign holds on to, by its rounds' outputs."""
     report: Report | None = None
-    for outputs in (outputs_of(row, read) for row in rows):
+    for outputs in rounds:
         report = outputs.get("baseline_student", report)
         verdict = outputs.get("judge")
         if verdict is not None and verdict.promoted:

@@ -107,10 +107,12 @@ class ScoringTeacher:
             drawn = responses.ids[responses.mask.bool()]
             return lambda logits, tokens: sampled_divergence(logits, drawn[tokens], drawn_log_probs[tokens])
 
+        largest = int(ids.max())  # once: on a GPU, asking waits for it
+
         def per_token(logits: Tensor, tokens: slice) -> Tensor:
-            if int(ids.max()) >= logits.shape[-1]:
+            if largest >= logits.shape[-1]:
                 raise ModelUnusable(
-                    f"the teacher's engine names token {int(ids.max())}, the student has {logits.shape[-1]};"
+                    f"the teacher's engine names token {largest}, the student has {logits.shape[-1]};"
                     " choose a pair with one tokenizer"
                 )
             return support_divergence(logits, Support(ids[tokens], log_probs[tokens]), settings.beta)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-import shutil
 import tarfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,22 +19,6 @@ from store.ledger import Ledger
 from store.records import Prompt, Quarantined
 from store.verify import Verification, verify
 from tests.store.facts import FilledHome
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("filled")
-    home = FilledHome(folder)
-    home.fill()
-    home.ledger.close()
-    return folder
-
-
-@pytest.fixture
-def home(filled: Path, tmp_path: Path) -> Iterator[FilledHome]:
-    opened = FilledHome(shutil.copytree(filled, tmp_path / "home"))
-    yield opened
-    opened.ledger.close()
 
 
 @pytest.fixture

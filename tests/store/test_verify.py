@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import random
-import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,22 +13,6 @@ from store.errors import Missing
 from store.records import Prompt, Role, Status, Version
 from store.verify import Verification, verify
 from tests.store.facts import STUDENT, TEACHER, FilledHome, rollout_of, score_of
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("filled")
-    home = FilledHome(folder)
-    home.fill()
-    home.ledger.close()
-    return folder
-
-
-@pytest.fixture
-def home(filled: Path, tmp_path: Path) -> Iterator[FilledHome]:
-    opened = FilledHome(shutil.copytree(filled, tmp_path / "home"))
-    yield opened
-    opened.ledger.close()
 
 
 def verified(home: FilledHome, campaign: str | None = None) -> Verification:
