@@ -53,6 +53,34 @@ def make_prompt(skill: str, number: int, origin: Origin = Origin.SEED) -> Prompt
     return Prompt.make(f"{skill} number {number}?", (), origin, None, {"skill": skill, "family": skill})
 
 
+class Scripted:
+    """A sampler and its samplers: answers each prompt by a function, and remembers what it was asked."""
+
+    def __init__(self, answer: Callable[[Prompt], str], *, truncated: bool = False) -> None:
+        self._answer = answer
+        self._truncated = truncated
+        self.batches: list[list[Prompt]] = []
+        self.settings: list[tuple[int, Sampling]] = []
+
+    def open(self, version: Version) -> Scripted:
+        return self
+
+    def sample(
+        self,
+        prompts: Sequence[Prompt],
+        n: int,
+        *,
+        seed: int,
+        settings: Sampling,
+        first_index: int = 0,
+        schema: Mapping[str, object] | None = None,
+    ) -> Iterator[list[Sample]]:
+        self.batches.append(list(prompts))
+        self.settings.append((n, settings))
+        for prompt in reversed(prompts):
+            yield [Sample(prompt.id, 0, seed, self._answer(prompt), 5, truncated=self._truncated)]
+
+
 class FakeSampler:
     """Answers right with the probability that the model's knowledge of the prompt's skill says."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -23,7 +23,8 @@ from loop.world.scenes import from_json
 from loop.world.tables import SOURCES, Split
 from store.blobs import FileBlobs
 from store.errors import UsageError
-from store.records import HeldOutQuestion, Origin, Prompt, Role, Sample, Version, prompt_id
+from store.records import HeldOutQuestion, Origin, Prompt, Role, Version, prompt_id
+from tests.fakes import Scripted
 
 VERSION = Version("v1", Role.STUDENT, "embedded:student")
 DISTANCE = Synthesis().image_distance
@@ -33,34 +34,6 @@ SPLIT_BY_TABLE = {source.name: source.split for source in SOURCES}
 class Quiet:
     def bar(self, label: str, total: int) -> nullcontext[Advance]:
         return nullcontext(lambda done: None)
-
-
-class Scripted:
-    """A sampler and its samplers: answers by a function, and remembers what it was asked."""
-
-    def __init__(self, answer: Callable[[Prompt], str], *, truncated: bool = False) -> None:
-        self._answer = answer
-        self._truncated = truncated
-        self.batches: list[list[str]] = []
-        self.settings: list[tuple[int, Sampling]] = []
-
-    def open(self, version: Version) -> Scripted:
-        return self
-
-    def sample(
-        self,
-        prompts: Sequence[Prompt],
-        n: int,
-        *,
-        seed: int,
-        settings: Sampling,
-        first_index: int = 0,
-        schema: Mapping[str, object] | None = None,
-    ) -> Iterator[list[Sample]]:
-        self.batches.append([prompt.id for prompt in prompts])
-        self.settings.append((n, settings))
-        for prompt in reversed(prompts):
-            yield [Sample(prompt.id, 0, seed, self._answer(prompt), 5, truncated=self._truncated)]
 
 
 class Counting(FileBlobs):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,49 +12,24 @@ from loop.adapters.suites import SuiteEvaluator
 from loop.config import Evaluation, Sampling
 from store.blobs import FileBlobs
 from store.errors import HarnessFailed
-from store.records import HarnessScore, Prompt, Role, Sample, Version
-from tests.fakes import QuietProgress
+from store.records import HarnessScore, Prompt, Role, Version
+from tests.fakes import QuietProgress, Scripted
 
 pytestmark = pytest.mark.usefixtures("fake_harness")
 VERSION = Version("v" * 64, Role.STUDENT, "embedded:student")
 
 
-class Answers:
-    """A sampler, and its samplers, that answers each prompt by a function."""
-
-    def __init__(self, answer: Callable[[str], str], *, truncated: bool = False) -> None:
-        self._answer = answer
-        self._truncated = truncated
-        self.prompts: list[Prompt] = []
-        self.settings: list[Sampling] = []
-
-    def open(self, version: Version) -> Answers:
-        return self
-
-    def sample(
-        self,
-        prompts: Sequence[Prompt],
-        n: int,
-        *,
-        seed: int,
-        settings: Sampling,
-        first_index: int = 0,
-        schema: Mapping[str, object] | None = None,
-    ) -> Iterator[list[Sample]]:
-        self.prompts += prompts
-        self.settings.append(settings)
-        for prompt in reversed(prompts):
-            text = self._answer(prompt.question)
-            yield [Sample(prompt.id, 0, seed, text, 3, truncated=self._truncated)]
-
-
-def summing(question: str) -> str:
+def summing(prompt: Prompt) -> str:
     """Right, with a rationale."""
-    a, b = (int(word) for word in question.replace("?", "").split() if word.isdigit())
+    a, b = (int(word) for word in prompt.question.replace("?", "").split() if word.isdigit())
     return f"That is {a} and {b}. Answer: {a + b}."
 
 
-def evaluator(folder: Path, answers: Answers, **changes: object) -> HarnessEvaluator:
+def prompts_of(answers: Scripted) -> list[Prompt]:
+    return [prompt for batch in answers.batches for prompt in batch]
+
+
+def evaluator(folder: Path, answers: Scripted, **changes: object) -> HarnessEvaluator:
     keys = {"main": (), "beside": (), "harness": "lmms-eval", "tasks": ("arithmetic",)} | changes
     evaluation = Evaluation.model_validate(keys)
     blobs, sampling = FileBlobs(folder / "blobs"), Sampling(max_tokens=8)
@@ -64,7 +38,7 @@ def evaluator(folder: Path, answers: Answers, **changes: object) -> HarnessEvalu
 
 
 def test_the_final_answer_is_scored_and_the_harness_is_quoted(tmp_path: Path) -> None:
-    answers = Answers(summing)
+    answers = Scripted(summing)
     report = evaluator(tmp_path, answers).evaluate(VERSION, "arithmetic", QuietProgress())
     assert (report.suite, report.metric) == ("arithmetic", "right")
     assert report.prompt_ids == ("0", "1", "2")
@@ -78,15 +52,15 @@ def test_the_final_answer_is_scored_and_the_harness_is_quoted(tmp_path: Path) ->
 
 
 def test_questions_become_prompts_with_images_and_room_to_reason(tmp_path: Path) -> None:
-    answers = Answers(summing)
+    answers = Scripted(summing)
     evaluator(tmp_path, answers).evaluate(VERSION, "arithmetic", QuietProgress())
-    assert [prompt.question for prompt in answers.prompts] == [
+    assert [prompt.question for prompt in prompts_of(answers)] == [
         "How much is 1 + 1?",
         "How much is 2 + 2?",  # without the image token
         "How much is 1 + 1?",  # another prompt: it has no picture
     ]
-    assert [len(prompt.images) for prompt in answers.prompts] == [1, 0, 0]
-    (settings,) = answers.settings
+    assert [len(prompt.images) for prompt in prompts_of(answers)] == [1, 0, 0]
+    ((_, settings),) = answers.settings
     assert (settings.temperature, settings.max_tokens) == (0.0, 16)
 
 
@@ -94,20 +68,20 @@ def test_questions_become_prompts_with_images_and_room_to_reason(tmp_path: Path)
 def test_the_whole_text_is_scored_if_wanted_or_if_it_was_cut_off(
     tmp_path: Path, response: str, truncated: bool
 ) -> None:
-    answers = Answers(summing, truncated=truncated)
+    answers = Scripted(summing, truncated=truncated)
     report = evaluator(tmp_path, answers, response=response).evaluate(VERSION, "arithmetic", QuietProgress())
     assert report.values == (0.0, 0.0, 0.0)
 
 
 def test_a_response_without_a_final_answer_is_scored_without_its_thinking(tmp_path: Path) -> None:
-    report = evaluator(tmp_path, Answers(lambda question: "Is it 3?</think>\n2")).evaluate(
+    report = evaluator(tmp_path, Scripted(lambda prompt: "Is it 3?</think>\n2")).evaluate(
         VERSION, "arithmetic", QuietProgress()
     )
     assert report.values == (1.0, 0.0, 1.0)
 
 
 def test_a_round_takes_the_first_questions_and_the_whole_takes_all(tmp_path: Path) -> None:
-    evaluated = evaluator(tmp_path, Answers(summing), questions=2)
+    evaluated = evaluator(tmp_path, Scripted(summing), questions=2)
     assert evaluated.suites(whole=False) == ("arithmetic",)
     assert evaluated.suites(whole=True) == ("arithmetic_whole",)
     assert len(evaluated.evaluate(VERSION, "arithmetic", QuietProgress()).values) == 2
@@ -115,23 +89,23 @@ def test_a_round_takes_the_first_questions_and_the_whole_takes_all(tmp_path: Pat
 
 
 def test_our_own_suites_come_first_and_are_asked_as_ever(tmp_path: Path) -> None:
-    answers = Answers(lambda question: "Answer: yes")
+    answers = Scripted(lambda prompt: "Answer: yes")
     evaluated = evaluator(tmp_path, answers, main=("chart", "arithmetic"), questions=4)
     assert evaluated.suites(whole=False) == ("chart", "arithmetic")
     report = evaluated.evaluate(VERSION, "chart", QuietProgress())
     assert (report.suite, len(report.values), report.harness) == ("chart", 4, None)
-    assert evaluated.contaminated(answers.prompts[0]) == answers.prompts[0].id
+    assert evaluated.contaminated(prompts_of(answers)[0]) == prompts_of(answers)[0].id
 
 
 def test_a_task_without_scores_of_questions_is_shown_but_decides_nothing(tmp_path: Path) -> None:
-    beside = evaluator(tmp_path, Answers(summing), tasks=("hopeless",))
+    beside = evaluator(tmp_path, Scripted(summing), tasks=("hopeless",))
     report = beside.evaluate(VERSION, "hopeless", QuietProgress())
     assert (report.values, report.accuracy) == ((), 1.0)
-    deciding = evaluator(tmp_path, Answers(summing), tasks=("hopeless",), main=("hopeless",))
+    deciding = evaluator(tmp_path, Scripted(summing), tasks=("hopeless",), main=("hopeless",))
     with pytest.raises(HarnessFailed, match=r"'hopeless' scores no single question.*evaluation\.main"):
         deciding.evaluate(VERSION, "hopeless", QuietProgress())
 
 
 def test_a_task_that_scores_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HarnessFailed, match="gives no score here"):
-        evaluator(tmp_path, Answers(summing), tasks=("submission",)).evaluate(VERSION, "submission", QuietProgress())
+        evaluator(tmp_path, Scripted(summing), tasks=("submission",)).evaluate(VERSION, "submission", QuietProgress())
