@@ -13,7 +13,6 @@ import argparse
 import io
 import json
 import multiprocessing
-import resource
 import struct
 import tempfile
 import time
@@ -26,6 +25,7 @@ import numpy as np
 from PIL import Image
 
 from loop.intake import Intake
+from scripts.memory import peak_mb
 
 SIDE = 96
 BASES = 64
@@ -70,20 +70,19 @@ def bench(rows: int, seed: int, folder: Path) -> dict[str, Any]:
 def measured(label: str, work: Callable[..., Any], rows: int, *arguments: Any) -> dict[str, Any]:
     """Do a piece of work in a fresh process: rows per second, and its peak memory."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        result, seconds, cpu_s, peak_mb = pool.apply(_timed, (work, arguments))
+        result, seconds, cpu_s, peak = pool.apply(_timed, (work, arguments))
     found = {"result": result, "rows_per_s": round(rows / seconds, 1), "rows_per_cpu_s": round(rows / cpu_s, 1)}
     print(
-        f"{label}: {found['rows_per_s']} rows/s, {found['rows_per_cpu_s']} rows a second of CPU, {peak_mb:.0f} MB",
+        f"{label}: {found['rows_per_s']} rows/s, {found['rows_per_cpu_s']} rows a second of CPU, {peak:.0f} MB",
         flush=True,
     )
-    return found | {"peak_mb": round(peak_mb, 1)}
+    return found | {"peak_mb": round(peak, 1)}
 
 
 def _timed(work: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, float, float, float]:
     begun, cpu = time.monotonic(), time.process_time()
     result = work(*arguments)
-    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return result, time.monotonic() - begun, time.process_time() - cpu, peak_kib * 1024 / 1e6
+    return result, time.monotonic() - begun, time.process_time() - cpu, peak_mb()
 
 
 def import_source(source: Path, home: Path) -> Intake:

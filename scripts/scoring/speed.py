@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
 import time
 from collections import Counter
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from policies.estimators import Estimates, estimate
 from policies.tables import Tables, count_tables
 from policies.zero_delta import benjamini_hochberg
+from scripts.memory import peak_mb
 from scripts.scoring.calibration import FDR, LEVEL, codes
 from scripts.scoring.shapes import SHAPES, SMOOTHING, make_pool
 
@@ -25,7 +25,7 @@ def speed(*, prompts: int, seed: int) -> dict:
     rows = [_speed_of(shape, prompts, seed) for shape in SHAPES]
     return {
         "seconds_200k": max(row["wall"] for row in rows),
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak_mb(),
         "loop_ratio": min(row["loop_ratio"] for row in rows),
         "speed_rows": rows,
     }
