@@ -1,0 +1,56 @@
+"""What several commands take, and how they tell what to type next."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+HomeOption = Annotated[Path, typer.Option("--home", metavar="DIR", help="Folder of everything that runs write.")]
+LedgerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger",
+        metavar="URL",
+        envvar="DELTALOOP_LEDGER",
+        help="SQL ledger: a URL or the path of an SQLite file; by default ledger.db in the home.",
+    ),
+]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Campaign file (TOML).")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. training.steps=50. May be repeated."),
+]
+ColumnOption = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of this; guessed if left out.")]
+ColumnsOption = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Column of these; may be repeated.")]
+DEFAULT_HOME = Path("mlruns")
+
+
+@contextmanager
+def resumable(again: str) -> Iterator[None]:
+    """Within, Ctrl-C tells the command that goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:  # which Typer turns into exit code 130
+        print(f"interrupted: what is committed is kept; go on with: {again}", file=sys.stderr)
+        raise
+
+
+def typed(rounds: int | None, overrides: list[str] | None) -> list[str]:
+    """The options that were typed to override the campaign file."""
+    words = [word for override in overrides or [] for word in ("--set", override)]
+    return words + ([f"--rounds={rounds}"] if rounds is not None else [])
+
+
+def again(words: list[str], home: Path, ledger: str | None) -> str:
+    """The command line that does something in this home. A ledger URL may hold a password, and is not repeated."""
+    options = [] if home == DEFAULT_HOME else ["--home", str(home)]
+    if ledger is not None and not os.environ.get("DELTALOOP_LEDGER"):
+        options += ["--ledger", "URL"]
+    return shlex.join(["deltaloop", *words, *options])

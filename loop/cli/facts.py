@@ -1,0 +1,74 @@
+"""Commands on the facts as a whole: are they sound, and a copy of them elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loop.cli.arguments import DEFAULT_HOME, HomeOption, LedgerOption
+from store.errors import DeltaloopError
+
+
+def verify(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Campaign; by default the whole home.")] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="First rebuild what can be derived.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+    ledger: LedgerOption = None,
+) -> None:
+    """Recompute every digest, and print the fingerprint of the facts."""
+    from loop.bootstrap import open_home
+    from loop.status import find_campaign
+    from store.verify import verify as verify_facts
+
+    place = open_home(home, ledger)
+    if name is not None:
+        find_campaign(place.ledger, name)
+    if repair:
+        from loop.repair import repair as rebuild
+
+        for line in rebuild(place.ledger, place.blobs, place.paths.index):
+            print(f"repair: {line}")
+    found = verify_facts(place.ledger, place.blobs, place.checkpoints, place.paths.index, campaign=name)
+    for problem in found.problems:
+        print(problem)
+    for digest in found.orphans:
+        print(f"orphan: blob {digest} (no row names it, which does no harm: a stage was interrupted, or dropped it)")
+    print(f"fingerprint: {found.fingerprint}")
+    if found.problems:
+        raise DeltaloopError(
+            f"{len(found.problems)} problem(s) in {home}, listed above; restore what they name from a backup"
+        )
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="New archive (tar).")],
+    home: HomeOption = DEFAULT_HOME,
+    ledger: LedgerOption = None,
+) -> None:
+    """Write ledger, blobs, checkpoints and index into one archive, also while campaigns run."""
+    from loop.bootstrap import open_home
+    from store.backup import back_up
+
+    place = open_home(home, ledger)
+    made = back_up(place.ledger, place.blobs, place.checkpoints, place.paths.index, file)
+    print(f"wrote {file}: {made.blobs} blobs, {made.checkpoints} checkpoints\nfingerprint: {made.fingerprint}")
+    for problem in made.problems:
+        print(problem)
+    if made.problems:
+        raise DeltaloopError(f"{len(made.problems)} file(s) of {home} are damaged and not in {file}, listed above")
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Archive that `deltaloop backup` wrote.")],
+    home: HomeOption = DEFAULT_HOME,
+    ledger: LedgerOption = None,
+) -> None:
+    """Unpack an archive into a new home, after checking every digest in it."""
+    from store.backup import restore as restore_home
+
+    found = restore_home(file, home, ledger)
+    print(f"restored {home}: {found.blobs} blobs, {found.checkpoints} checkpoints\nfingerprint: {found.fingerprint}")
+    for problem in found.problems:
+        print(f"not in the archive: {problem}")
