@@ -13,10 +13,12 @@ import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 
 class PostgresqlServer:
@@ -42,6 +44,19 @@ class PostgresqlServer:
 
         with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
             connection.execute(statement)
+
+    def crash(self) -> None:
+        """Kill the server and all of its processes at once, as a failing machine would."""
+        process: Any = self._server.get_postmaster_info().process
+        processes = [process, *process.children(recursive=True)]
+        for one in processes:
+            with suppress(psutil.NoSuchProcess):  # a session may have ended meanwhile
+                one.kill()
+        psutil.wait_procs(processes, timeout=30)
+
+    def start_again(self) -> None:
+        """Start the server after a crash, on the data that it left, under the same URLs."""
+        self._server.ensure_postgres_running()
 
 
 @contextmanager
