@@ -51,7 +51,7 @@ class Settings:
     """Smaller Δ, in nats, are not looked for; a choice that may lose a twentieth of it per prompt is good enough."""
     reported_chosen: float = 0.25
     """Share of the chosen prompts, drawn at random, that will be reported on."""
-    reported_pool: float = 0.02
+    reported_pool: float = 0.01
     """Share of the pool, drawn at random, that will be reported on."""
     reserve: float = 0.25
     """Share of the budget that is kept for reports, at most."""

@@ -27,8 +27,8 @@ FIXED = (2, 4, 8, 16, 32)
 CHOSEN_SHARE = 0.1
 STUDENT_SHARE = 0.2
 """Budget of adaptive scoring, as a share of fixed-16's student samples."""
-REPORTS = 4
-"""Reporting samples of a side, on a quarter of the chosen prompts and on 2 % of the pool."""
+REPORTS = 2
+"""Reporting samples of a side, on a quarter of the chosen prompts and on 1 % of the pool."""
 BINS = (-np.inf, 0.3, 1.2, np.inf)
 """Of a plug-in Δ of FED samples: small, middling, large."""
 GRESO_EXPLORATION = 0.5
