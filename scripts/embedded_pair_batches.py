@@ -15,20 +15,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from loop.embedded.architecture import ASSISTANT_TOKEN, END_TOKEN
 from loop.world import easy_vqa
 from loop.world.questions import FAMILIES, Question, ask, families_of
 from loop.world.scenes import GRID, Scene, draw, new_scene
 from loop.world.tables import Split
 from loop.world.vocabulary import ORDINALS
-
-if TYPE_CHECKING:
-    from transformers import Idefics3Processor
 
 NUM_SCENES = 60_000
 """Training scenes of the teacher; scene i is drawn from the seed (TRAIN_SEED, i)."""
@@ -99,6 +94,19 @@ class Diet:
 
 
 @dataclass(frozen=True)
+class Wording:
+    """How a family of models writes a sequence, in token ids."""
+
+    words: dict[str, int]
+    num_tokens: int
+    """Of the whole vocabulary."""
+    picture: list[int]
+    """What stands for a picture, and around it."""
+    assistant: int
+    end: int
+
+
+@dataclass(frozen=True)
 class Batch:
     """Tensors of one step; b pictures, t tokens, q questions."""
 
@@ -122,7 +130,7 @@ class Lesson:
     said: list[tuple[str, ...]]
 
 
-def training_batch(processor: Idefics3Processor, diet: Diet, seed: int, step: int, num_images: int) -> Batch:
+def training_batch(wording: Wording, diet: Diet, seed: int, step: int, num_images: int) -> Batch:
     """The batch of one step: a pure function of its arguments."""
     rng = np.random.default_rng((seed, step))
     lessons: list[Lesson] = []
@@ -130,7 +138,7 @@ def training_batch(processor: Idefics3Processor, diet: Diet, seed: int, step: in
         lesson = _training_lesson(diet, step, rng)
         if lesson and lesson.questions:
             lessons.append(lesson)
-    return pack(processor, lessons)
+    return pack(wording, lessons)
 
 
 def words_of_cells(scene: Scene) -> list[tuple[str, ...]]:
@@ -179,18 +187,10 @@ def _vqa_by_image() -> dict[int, list[Question]]:
     return by_image
 
 
-@lru_cache(maxsize=4)
-def _prefix_text(num_tokens: int) -> str:
-    image = "<image>" * num_tokens
-    return f"<fake_token_around_image><global-img>{image}<fake_token_around_image>"
-
-
-def pack(processor: Idefics3Processor, lessons: list[Lesson]) -> Batch:
+def pack(wording: Wording, lessons: list[Lesson]) -> Batch:
     """Packs pictures and their questions as the module's head says."""
-    vocabulary = _vocabulary(processor.tokenizer)
-    prefix = processor.tokenizer(_prefix_text(processor.image_seq_len), add_special_tokens=False)["input_ids"]
     families: list[str] = []
-    rows = [_pack_row(prefix, lesson.questions, vocabulary, families) for lesson in lessons]
+    rows = [_pack_row(wording, lesson.questions, families) for lesson in lessons]
     length = max(len(row[0]) for row in rows)
     blanks = (0, -1, 0, -100, 0.0, -1)
     ids, segments, positions, targets, weights, owners = (
@@ -198,40 +198,29 @@ def pack(processor: Idefics3Processor, lessons: list[Lesson]) -> Batch:
         for part, blank in enumerate(blanks)
     )
     pixels = torch.from_numpy(np.stack([lesson.picture for lesson in lessons])).permute(0, 3, 1, 2).float()
-    cells = torch.zeros(len(lessons), GRID * GRID, len(vocabulary))
+    cells = torch.zeros(len(lessons), GRID * GRID, wording.num_tokens)
     for image, lesson in enumerate(lessons):
         for cell, words in enumerate(lesson.said):
             for word in words:
-                cells[image, cell, vocabulary[word]] = 1 / len(words)
+                cells[image, cell, wording.words[word]] = 1 / len(words)
     return Batch(pixels / 127.5 - 1.0, cells, ids, segments, positions, targets, weights, owners, families)
 
 
 def _pack_row(
-    prefix: list[int], asked: list[Question], vocabulary: dict[str, int], families: list[str]
+    wording: Wording, asked: list[Question], families: list[str]
 ) -> tuple[list[int], list[int], list[int], list[int], list[float], list[int]]:
-    num = len(prefix)
-    ids, segments, positions = list(prefix), [0] * num, list(range(num))
+    num = len(wording.picture)
+    ids, segments, positions = list(wording.picture), [0] * num, list(range(num))
     targets, weights, owners = [-100] * num, [0.0] * num, [-1] * num
     for segment, question in enumerate(asked, start=1):
-        prompt = [*question.text.split(), ASSISTANT_TOKEN]
-        response = [*question.response.split(), END_TOKEN]
-        words = [*prompt, *response[:-1]]
-        ids += [vocabulary[word] for word in words]
-        segments += [segment] * len(words)
-        positions += range(num, num + len(words))
-        targets += [-100] * (len(prompt) - 1) + [vocabulary[word] for word in response]
+        prompt = [*(wording.words[word] for word in question.text.split()), wording.assistant]
+        response = [*(wording.words[word] for word in question.response.split()), wording.end]
+        tokens = [*prompt, *response[:-1]]
+        ids += tokens
+        segments += [segment] * len(tokens)
+        positions += range(num, num + len(tokens))
+        targets += [-100] * (len(prompt) - 1) + response
         weights += [0.0] * (len(prompt) - 1) + [1.0] * (len(response) - 2) + [ANSWER_WEIGHT, 1.0]
         owners += [-1] * (len(prompt) - 1) + [len(families)] * len(response)
         families.append(question.family)
     return ids, segments, positions, targets, weights, owners
-
-
-_VOCABULARIES: dict[int, dict[str, int]] = {}
-
-
-def _vocabulary(tokenizer: object) -> dict[str, int]:
-    """The tokenizer's words, fetched once for each tokenizer."""
-    known = _VOCABULARIES.get(id(tokenizer))
-    if known is None:
-        known = _VOCABULARIES[id(tokenizer)] = tokenizer.get_vocab()  # type: ignore[attr-defined]
-    return known

@@ -1,7 +1,8 @@
-"""Trains the embedded pair: fixed seeds and real tables in, two from_pretrained folders and a table out.
+"""Trains the embedded models: fixed seeds and real tables in, `from_pretrained` folders and a table out.
 
     python scripts/train_embedded_pair.py teacher            # resumes from its checkpoint if there is one
     python scripts/train_embedded_pair.py student            # at the same time, on the other core
+    python scripts/train_embedded_pair.py llava_teacher      # and llava_student: the second family
     python scripts/train_embedded_pair.py teacher --table 40 # only the table by family of the committed folder
 
 A checkpoint is one file of tensors (weights, optimizer, step), replaced atomically and read with
@@ -12,13 +13,13 @@ stopped. Each line of the log counts the training questions whose whole response
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 import time
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -26,21 +27,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import torch
 from torch import nn
-from transformers import Idefics3ForConditionalGeneration, Idefics3Processor
 
-from loop.embedded.architecture import build_model, build_processor, save
-from loop.world.scenes import IMAGE_SIZE
+from loop.embedded.architecture import save
 from loop.world.sets import DOMAINS, SUITES
-from loop.world.vocabulary import world_words
+from scripts.embedded_families import FAMILIES, Size, new_member
 from scripts.embedded_pair_batches import Batch, Diet, training_batch
 from scripts.embedded_pair_table import as_text, measure
 
 FOLDER = Path(__file__).resolve().parents[1] / "loop" / "embedded"
-PATCH, SCALE = 16, 1
 CELL_WEIGHT = 0.3
 LOOK_IMAGES = 24
-
-
 IMAGES = 6
 LEARNING_RATE = 1.5e-3
 WARMUP = 100
@@ -54,8 +50,8 @@ EYES_SHARE = 0.1
 class Recipe:
     """Size, data and schedule of one model; a schedule is phases one after the other, each ending at a step."""
 
-    hidden: int
-    heads: int
+    family: str
+    size: Size
     seed: int
     look_again_at: int
     ask_until: int
@@ -65,8 +61,6 @@ class Recipe:
     specialise_until: int | None = None
     """Revision and specialisation are the student's; they begin where the diet says."""
     specialise_lr: float = 0.0
-    text_layers: int = 4
-    vision_layers: int = 2
 
     @property
     def steps(self) -> int:
@@ -74,77 +68,40 @@ class Recipe:
         return self.specialise_until or self.ask_until
 
 
+TEACHER = Recipe(
+    family="idefics3",
+    size=Size(hidden=128, heads=4),
+    seed=1,
+    look_again_at=2_300,
+    ask_until=8_500,
+    fall_share=0.47,
+    diet=Diet(hard_percent=100, focus_from=4_900, drill_from=6_600),
+)
+STUDENT = Recipe(
+    family="idefics3",
+    size=Size(hidden=96, heads=3),
+    seed=2,
+    look_again_at=3_100,
+    ask_until=7_000,
+    fall_share=0.0,
+    diet=Diet(hard_percent=8, focus_from=7_000, revise_from=7_000, specialise_from=10_000),
+    specialise_until=11_000,
+    specialise_lr=2.9e-3,
+)
 RECIPES = {
-    "teacher": Recipe(
-        hidden=128,
-        heads=4,
-        seed=1,
-        look_again_at=2_300,
-        ask_until=8_500,
-        fall_share=0.47,
-        diet=Diet(hard_percent=100, focus_from=4_900, drill_from=6_600),
-    ),
-    "student": Recipe(
-        hidden=96,
-        heads=3,
-        seed=2,
-        look_again_at=3_100,
-        ask_until=7_000,
-        fall_share=0.0,
-        diet=Diet(hard_percent=8, focus_from=7_000, revise_from=7_000, specialise_from=10_000),
-        specialise_until=11_000,
-        specialise_lr=2.9e-3,
-    ),
+    "teacher": TEACHER,
+    "student": STUDENT,
+    "llava_teacher": replace(TEACHER, family="llava", seed=3),
+    "llava_student": replace(STUDENT, family="llava", seed=4),
 }
 
 
-def new_pair_member(recipe: Recipe) -> tuple[Idefics3ForConditionalGeneration, Idefics3Processor]:
-    """An untrained model and its processor; weights as wide as their fan-in asks, which small models need."""
-    processor = build_processor(world_words(), image_size=IMAGE_SIZE, patch=PATCH, scale=SCALE)
-    model = build_model(
-        processor,
-        hidden=recipe.hidden,
-        heads=recipe.heads,
-        text_layers=recipe.text_layers,
-        vision_layers=recipe.vision_layers,
-        image_size=IMAGE_SIZE,
-        patch=PATCH,
-        scale=SCALE,
-        seed=recipe.seed,
-    )
-    generator = torch.Generator().manual_seed(recipe.seed)
-    for name, weight in model.named_parameters():
-        if weight.ndim < 2:
-            continue
-        fan_in = weight[0].numel()
-        spread = 1 / math.sqrt(fan_in)
-        if name.endswith(("o_proj.weight", "out_proj.weight", "down_proj.weight", "fc2.weight")):
-            spread /= 2
-        elif "embed_tokens" in name or "position_embedding" in name:
-            spread = 0.5
-        elif "lm_head" in name:
-            spread = 0.02
-        with torch.no_grad():
-            weight.normal_(0.0, spread, generator=generator)
-    return model, processor
-
-
-def image_tokens(model: Idefics3ForConditionalGeneration, pixels: torch.Tensor) -> torch.Tensor:
-    """What the vision tower and the connector hand to the text tower, [b, c, d]."""
-    side = pixels.shape[-1] // PATCH
-    seen = torch.ones(len(pixels), side, side, dtype=torch.bool)
-    patches = model.model.vision_model(pixel_values=pixels, patch_attention_mask=seen).last_hidden_state
-    return model.model.connector(patches)
-
-
-def cell_loss(
-    model: Idefics3ForConditionalGeneration, picture: torch.Tensor, cells: torch.Tensor
-) -> tuple[torch.Tensor, float]:
+def cell_loss(embeddings: torch.Tensor, picture: torch.Tensor, cells: torch.Tensor) -> tuple[torch.Tensor, float]:
     """How far image tokens are from the embeddings of the words their cells say, and the share of marks all right.
 
     Empty cells and the thirty-six alike cells of an easy-vqa picture count little.
     """
-    logits = 0.5 * picture @ model.model.text_model.embed_tokens.weight.T
+    logits = 0.5 * picture @ embeddings.T
     each = -(cells * logits.log_softmax(-1)).sum(-1)
     said = cells > 0
     is_mark = said.sum(-1) > 2
@@ -155,18 +112,17 @@ def cell_loss(
 
 
 def response_logits(
-    model: Idefics3ForConditionalGeneration, batch: Batch, picture: torch.Tensor
+    model: Any, text_tower: Any, batch: Batch, picture: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits at the places that predict a response, and the mask [b, t] of these places."""
-    inner = model.model
-    words = inner.text_model.embed_tokens(batch.ids)
+    words = text_tower.get_input_embeddings()(batch.ids)
     start = int((batch.ids[0] == model.config.image_token_id).nonzero()[0])
     embeds = torch.cat([words[:, :start], picture, words[:, start + picture.shape[1] :]], dim=1)
     length = batch.ids.shape[1]
     same = batch.segments[:, :, None] == batch.segments[:, None, :]
     causal = torch.ones(length, length, dtype=torch.bool).tril()
     mask = ((same | (batch.segments == 0)[:, None, :]) & causal)[:, None]
-    hidden = inner.text_model(
+    hidden = text_tower(
         inputs_embeds=embeds, attention_mask=mask, position_ids=batch.positions, use_cache=False
     ).last_hidden_state
     places = batch.targets >= 0
@@ -182,11 +138,12 @@ def _exact_by_family(logits: torch.Tensor, places: torch.Tensor, batch: Batch, t
         tally[family][1] += 1
 
 
-def train(
-    name: str, recipe: Recipe, work: Path, *, stop_at: int, every: int, limit_s: float
-) -> tuple[Idefics3ForConditionalGeneration, Idefics3Processor]:
+def train(name: str, recipe: Recipe, work: Path, *, stop_at: int, every: int, limit_s: float) -> tuple[Any, Any]:
     """Trains to step ``stop_at``, or the time limit, with a checkpoint and a table every so many steps."""
-    model, processor = new_pair_member(recipe)
+    family = FAMILIES[recipe.family]
+    model, processor = new_member(recipe.family, recipe.size, recipe.seed)
+    wording, text_tower = family.wording(processor), family.text_tower(model)
+    embeddings = text_tower.get_input_embeddings().weight
     groups = [
         {"params": [p for n, p in model.named_parameters() if _is_eye(n) == eye], "weight_decay": 0.02, "eye": eye}
         for eye in (True, False)
@@ -213,15 +170,15 @@ def train(
             optimizer.state.clear()
         if step == LOOK_STEPS:
             with torch.no_grad():
-                model.lm_head.weight.copy_(0.2 * model.model.text_model.embed_tokens.weight)
+                model.lm_head.weight.copy_(0.2 * embeddings)
         for group in optimizer.param_groups:
             group["lr"] = phase.learning_rate(step) * (phase.eyes_share if group["eye"] else 1.0)
         num_images = LOOK_IMAGES if looking else IMAGES
-        batch = training_batch(processor, recipe.diet, recipe.seed, step, num_images)
-        picture = image_tokens(model, batch.pixels)
-        loss, share = cell_loss(model, picture, batch.cells)
+        batch = training_batch(wording, recipe.diet, recipe.seed, step, num_images)
+        picture = family.see(model, batch.pixels)
+        loss, share = cell_loss(embeddings, picture, batch.cells)
         if not looking:
-            logits, places = response_logits(model, batch, picture)
+            logits, places = response_logits(model, text_tower, batch, picture)
             each = nn.functional.cross_entropy(logits, batch.targets[places], reduction="none")
             weights = batch.weights[places]
             answered = (each * weights).sum() / weights.sum()
@@ -293,11 +250,11 @@ def phases_of(recipe: Recipe) -> list[Phase]:
 
 
 def _is_eye(name: str) -> bool:
-    return "vision_model" in name or "connector" in name or "embed_tokens" in name
+    return any(part in name for part in ("vision_", "connector", "projector", "embed_tokens"))
 
 
 def keep(
-    model: Idefics3ForConditionalGeneration,
+    model: nn.Module,
     optimizer: torch.optim.Optimizer,
     recipe: Recipe,
     step: int,

@@ -8,18 +8,21 @@ import numpy as np
 import pytest
 import torch
 
-from loop.embedded.architecture import build_processor
 from loop.world.questions import FAMILIES
-from loop.world.scenes import GRID, IMAGE_SIZE, new_scene
-from loop.world.vocabulary import world_words
+from loop.world.scenes import GRID, new_scene
+from scripts import embedded_families
+from scripts.embedded_families import Size
 from scripts.embedded_pair_batches import Batch, Diet, training_batch, words_of_cells
-from scripts.train_embedded_pair import PATCH, RECIPES, SCALE, phases_of
+from scripts.train_embedded_pair import RECIPES, phases_of
 
 
-@pytest.fixture(scope="module")
-def batch_of() -> Callable[[Diet, int], Batch]:
-    processor = build_processor(world_words(), image_size=IMAGE_SIZE, patch=PATCH, scale=SCALE)
-    return lambda diet, step: training_batch(processor, diet, 1, step, 4)
+@pytest.fixture(scope="module", params=sorted(embedded_families.FAMILIES))
+def batch_of(request: pytest.FixtureRequest) -> Callable[[Diet, int], Batch]:
+    _, processor = embedded_families.new_member(
+        request.param, Size(hidden=32, heads=1, text_layers=1, vision_layers=1), 0
+    )
+    wording = embedded_families.FAMILIES[request.param].wording(processor)
+    return lambda diet, step: training_batch(wording, diet, 1, step, 4)
 
 
 def test_same_step_same_batch_so_that_a_resumed_run_goes_on(batch_of: Callable[[Diet, int], Batch]) -> None:
