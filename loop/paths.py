@@ -1,6 +1,6 @@
 """Paths in a campaign file: relative to the file, checked before anything runs.
 
-A model is `embedded:teacher`, `embedded:student`, a folder, or a hub name; what starts with `.`, `/` or `~`, or cannot
+A model is one of `EMBEDDED_MODELS`, a folder, or a hub name; what starts with `.`, `/` or `~`, or cannot
 be a hub name, must be a folder. A source of prompts is `embedded`, `imported`, a file, a folder, or a data set of the
 hub (owner/name); one of held-out questions is `embedded` or a file. An adapter is a folder.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from loop.config import CampaignSettings
     from loop.engine_settings import Engines
 
-EMBEDDED_MODELS = ("embedded:teacher", "embedded:student")
+EMBEDDED_MODELS = ("embedded:teacher", "embedded:student", "embedded:direct_student")
 EMBEDDED = "embedded"
 IMPORTED = "imported"
 """A source of prompts that is no source: the pool was filled before."""

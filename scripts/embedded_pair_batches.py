@@ -13,7 +13,7 @@ needs picture tokens that resemble the words in them; answers alone teach that o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -79,6 +79,8 @@ class Diet:
     drill_from: int = NEVER
     revise_from: int = NEVER
     specialise_from: int = NEVER
+    bare_answers: bool = False
+    """Responses are answers without a rationale."""
 
     def scene_index(self, step: int, rng: np.random.Generator) -> int:
         """The scene that comes next."""
@@ -137,8 +139,13 @@ def training_batch(wording: Wording, diet: Diet, seed: int, step: int, num_image
     while len(lessons) < num_images:
         lesson = _training_lesson(diet, step, rng)
         if lesson and lesson.questions:
-            lessons.append(lesson)
+            lessons.append(bare(lesson) if diet.bare_answers else lesson)
     return pack(wording, lessons)
+
+
+def bare(lesson: Lesson) -> Lesson:
+    """The same questions with answers only."""
+    return replace(lesson, questions=[replace(question, rationale="") for question in lesson.questions])
 
 
 def words_of_cells(scene: Scene) -> list[tuple[str, ...]]:

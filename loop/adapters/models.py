@@ -25,6 +25,7 @@ import loop.embedded
 from loop.adapters.encoding import Encoder
 from loop.adapters.reading import LOADING_ERRORS, Reader, load_reader, quietly
 from loop.engine_settings import TransformersEngine
+from loop.paths import EMBEDDED_MODELS
 from loop.ports import Blobs, Checkpoints
 from store.checkpoints import folder_digest
 from store.errors import ModelUnusable
@@ -46,7 +47,7 @@ def source_folder(source: str, checkpoints: Checkpoints) -> str:
     if source.startswith(EMBEDDED):
         folder = Path(loop.embedded.__file__).parent / source.removeprefix(EMBEDDED)
         if not (folder / "config.json").is_file():
-            raise ModelUnusable(f"{source}: this package ships no such model; use embedded:teacher or embedded:student")
+            raise ModelUnusable(f"{source}: this package ships no such model; use one of {', '.join(EMBEDDED_MODELS)}")
         return str(folder)
     if source.startswith(CHECKPOINT):
         try:

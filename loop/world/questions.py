@@ -29,7 +29,7 @@ class Question:
     @property
     def response(self) -> str:
         """The gold response as a model should write it."""
-        return f"{self.rationale} Answer: {self.answer}"
+        return f"{self.rationale} Answer: {self.answer}".lstrip()
 
 
 @dataclass(frozen=True)
