@@ -91,7 +91,7 @@ def _run_one(
         dirty=code.dirty,
     )
     work = Work(settings.name, index, CampaignSettings.model_validate_json(row.settings), teacher)
-    stage = StageLog(ports.ledger, ports.blobs, ports.tracker, settings.name, index)
+    stage = StageLog(ports.ledger, ports.blobs, ports.tracker, settings.name, index, look=ports.look)
     tags = {"commit": code.commit, "dirty": str(code.dirty).lower()}
     ports.tracker.round_started(settings.name, index, work.settings.model_dump(mode="json"), tags)
     status = Status.STOPPED

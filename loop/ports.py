@@ -22,6 +22,7 @@ from store.records import (
     CampaignRow,
     Candidate,
     Lease,
+    Order,
     Origin,
     Owner,
     Prompt,
@@ -178,6 +179,10 @@ class Ledger(Protocol):
         ...
 
     def release_lease(self, lease: Lease) -> None: ...
+
+    def find_order(self, campaign: str) -> Order:
+        """What an operator asks of the controller of a campaign now."""
+        ...
 
     # work that is planned once
     def find_plan(self, key: str) -> tuple[tuple[str, ...], ...] | None:
@@ -474,5 +479,7 @@ class Ports:
     progress: Progress
     work_dir: Path
     """Scratch of stages in progress; what a resume may continue from."""
+    look: Callable[[], None] = lambda: None
+    """Called between stages: waits while the campaign is paused, raises to end it (`loop.control`)."""
     skill_namer: SkillNamer | None = None
     """None: the `skill` attributes of the prompts name them."""

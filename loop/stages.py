@@ -8,7 +8,7 @@ name, looks the stage up in the ledger, and
     anything else             -> runs the function, stores its output as a blob, then marks the stage completed
 
 An exception is recorded and raised as StageFailed; an interruption (Ctrl-C) marks the stage stopped. What a stage
-`uses` (ports) is not a fact and is not digested.
+`uses` (ports) is not a fact and is not digested. Before a stage runs, `look` is called, which may wait or interrupt.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class StageLog:
         campaign: str,
         round: int,
         *,
+        look: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger = ledger
@@ -46,6 +47,7 @@ class StageLog:
         self._tracker = tracker
         self._campaign = campaign
         self._round = round
+        self._look = look
         self._clock = clock
 
     def __call__(self, name: str, function: Callable[..., T], *facts: Any, using: Any = None) -> T:
@@ -60,6 +62,7 @@ class StageLog:
 
     def _run(self, name: str, attempt: Callable[[], T], inputs: dict[str, str], kind: Any) -> T:
         where = (self._campaign, self._round, name)
+        self._look()
         self._ledger.start_stage(*where, inputs)
         begun = self._clock()
 

@@ -17,7 +17,7 @@ from loop.kept_rounds import KeptRounds
 from loop.ports import Blobs, Ledger, Tracker
 from loop.summary import campaign_json, reader
 from store.errors import DeltaloopError
-from store.records import CampaignRow, RoundRow, Status
+from store.records import CampaignRow, Order, RoundRow, Status
 
 DASH = "-"
 
@@ -38,7 +38,8 @@ def summary_of(ledger: Ledger, blobs: Blobs, campaign: CampaignRow, kept: Path |
     """The object that `status --json` prints; with a folder `kept`, of completed rounds it is kept there."""
     read = reader(blobs)
     of_round = None if kept is None else KeptRounds(kept, read)
-    return campaign_json(campaign, ledger.rounds(campaign.name), read, of_round)
+    told = campaign_json(campaign, ledger.rounds(campaign.name), read, of_round)
+    return told | {"order": str(ledger.find_order(campaign.name))}
 
 
 def campaign_table(summary: Mapping[str, Any]) -> RenderableType:
@@ -54,6 +55,16 @@ def unfinished(rounds: Sequence[RoundRow]) -> list[str]:
         for stage in row.stages
         if stage.status is not Status.COMPLETED
     ]
+
+
+def order_lines(summary: Mapping[str, Any]) -> list[str]:
+    """A line, if an operator has asked for anything but to run."""
+    name = summary["campaign"]
+    return {
+        Order.RUN: [],
+        Order.PAUSE: [f"paused by an operator; go on with: deltaloop resume {name}"],
+        Order.STOP: ["stopped by an operator; the next run goes on"],
+    }[Order(summary["order"])]
 
 
 def campaigns_table(campaigns: Sequence[CampaignRow]) -> Table:

@@ -4,6 +4,7 @@
     campaigns <- rounds <- stages, scores, regions, candidates, versions    versions <- rollouts, scores, evaluations
     evaluations <- harness_scores
     plans: how a stage's work was cut into batches                          leases: who works on a campaign
+    orders: what an operator asks of who works on a campaign
 
 A column has the name of the record's field that it keeps; `created` columns are UTC, ISO 8601, and are not facts.
 """
@@ -16,7 +17,7 @@ from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, LargeBinary, Met
 from sqlmodel import Field, SQLModel
 
 from store.columns import AnyName, AnyText, Json, Named
-from store.records import Fate, Origin, Role, RolloutStatus, Status
+from store.records import Fate, Order, Origin, Role, RolloutStatus, Status
 
 
 class Row(SQLModel):
@@ -256,6 +257,18 @@ class LeaseRow(Row, table=True):
     since: str
     expires: float
     """Seconds since 1970, by the clock of the database; 0 when it was given back."""
+
+
+class OrderRow(Row, table=True):
+    """What an operator asks of the controller of a campaign. No facts, and no foreign key, as in `leases`."""
+
+    __tablename__ = "orders"
+
+    campaign: str = Field(primary_key=True)
+    order: Order = Field(sa_type=Named(Order))
+    token: int = Field(sa_type=BigInteger)
+    """Of the lease at that time; 0 if there was none."""
+    since: str
 
 
 class RoundTableRow(Row, table=True):

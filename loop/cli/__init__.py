@@ -3,11 +3,11 @@
     0    done
     1    failed: one line on standard error says what, with which value, and what to do
     2    wrong usage, an invalid or absent campaign file included
-    130  interrupted: what is committed is kept, and the same command goes on from there
+    130  interrupted (by SIGTERM or `stop`: 0): what is committed is kept, and the same command goes on from there
 
     running    works: rounds, a Δ report, an evaluation     exchange   prompts in, prompts and students out
     looking    only looks                                 facts      verify, backup, restore
-    arguments  what several of them take
+    operating  pause, resume, stop                        arguments  what several of them take
 
 Results go to standard output, progress and errors to standard error. Each command imports what it needs when it runs:
 `--help` and `status` are quick.
@@ -22,7 +22,7 @@ import warnings
 
 import typer
 
-from loop.cli import exchange, facts, looking, running
+from loop.cli import exchange, facts, looking, operating, running
 from store.errors import DeltaloopError
 
 TRACEBACK = "DELTALOOP_TRACEBACK"
@@ -48,6 +48,9 @@ for _command in (
     exchange.export,
     running.evaluate,
     looking.doctor,
+    operating.pause,
+    operating.resume,
+    operating.stop,
 ):
     app.command(_command.__name__.rstrip("_"))(_command)
 

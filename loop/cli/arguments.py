@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from loop.stopping import Stopped
+
 HomeOption = Annotated[Path, typer.Option("--home", metavar="DIR", help="Folder of everything that runs write.")]
 LedgerOption = Annotated[
     str | None,
@@ -34,11 +36,14 @@ DEFAULT_HOME = Path("mlruns")
 
 @contextmanager
 def resumable(again: str) -> Iterator[None]:
-    """Within, Ctrl-C tells the command that goes on."""
+    """Within, whatever ends the process early tells the command that goes on."""
     try:
         yield
-    except KeyboardInterrupt:  # which Typer turns into exit code 130
-        print(f"interrupted: what is committed is kept; go on with: {again}", file=sys.stderr)
+    except KeyboardInterrupt as end:  # which Typer turns into exit code 130
+        reason = end.reason if isinstance(end, Stopped) else "interrupted"
+        print(f"{reason}: what is committed is kept; go on with: {again}", file=sys.stderr)
+        if isinstance(end, Stopped):
+            raise typer.Exit(end.exit_code) from None
         raise
 
 

@@ -20,7 +20,7 @@ def status(
 ) -> None:
     """Rounds, stages, Δ and accuracy of a campaign."""
     from loop.bootstrap import holds_nothing, open_home
-    from loop.status import campaign_table, campaigns_table, find_campaign, show, summary_of, unfinished
+    from loop.status import campaign_table, campaigns_table, find_campaign, order_lines, show, summary_of, unfinished
 
     place = None if name is None and holds_nothing(home, ledger) else open_home(home, ledger)
     row = None if place is None else find_campaign(place.ledger, name)
@@ -37,7 +37,7 @@ def status(
     if name is None and len(place.ledger.campaigns()) > 1:
         show(campaigns_table(place.ledger.campaigns()))
     show(campaign_table(summary))
-    for line in unfinished(place.ledger.rounds(row.name)):
+    for line in [*unfinished(place.ledger.rounds(row.name)), *order_lines(summary)]:
         print(line)
 
 

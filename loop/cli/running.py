@@ -127,11 +127,11 @@ def _run_campaign(settings: CampaignSettings, place: Home) -> None:
 
     from loop.bootstrap import make_ports
     from loop.campaign import run_campaign
-    from loop.lease import holding
+    from loop.control import controlling
     from loop.progress import make_progress
     from loop.status import RoundLines
 
-    with holding(place.ledger, settings.name):
-        ports, base_student, teacher = make_ports(place, settings, make_progress(sys.stderr))
+    with controlling(place.ledger, settings.name) as control:
+        ports, base_student, teacher = make_ports(place, settings, control.watching(make_progress(sys.stderr)))
         tracker = RoundLines(ports.tracker, place.ledger, place.blobs, lambda line: print(line, flush=True))
-        run_campaign(settings, replace(ports, tracker=tracker), base_student, teacher)
+        run_campaign(settings, replace(ports, tracker=tracker, look=control.look), base_student, teacher)

@@ -4,7 +4,7 @@ A round turns `Prompt`s into `Rollout`s, rollouts into `Score`s, scores into `Re
 `Candidate`s, the best prompts into a `TrainingSet`, that into a new `Version`, and that into a `Verdict`.
 Standard library only: rows of the database never leave `store`, and these never depend on it.
 
-    prompts -> rollouts -> scores -> synthesis -> training -> evaluation      campaigns, leases      digests
+    prompts -> rollouts -> scores -> synthesis -> training -> evaluation      campaigns, leases, orders      digests
 
 Import them from here; the modules are how the file is cut.
 """
@@ -15,6 +15,7 @@ from store.records.campaigns import CampaignRow, RoundRow, StageRow, Status
 from store.records.digests import canonical_json, derive_seed, digest, digest_of
 from store.records.evaluation import HarnessResult, HarnessScore, Report, SuiteReport, Verdict
 from store.records.leases import Lease, Owner
+from store.records.orders import Order
 from store.records.prompts import Filled, HeldOutQuestion, Origin, Prompt, Quarantined, prompt_id
 from store.records.rollouts import Role, Rollout, RolloutStatus, Sample, Spent, Version
 from store.records.scores import Score, Scores
@@ -32,6 +33,7 @@ __all__ = [
     "HarnessScore",
     "HeldOutQuestion",
     "Lease",
+    "Order",
     "Origin",
     "Owner",
     "Posterior",

@@ -16,6 +16,7 @@ from store.records import (
     Aims,
     CampaignRow,
     Filled,
+    Order,
     Posterior,
     Region,
     Report,
@@ -159,6 +160,9 @@ class ExampleLedger:
 
     def find_campaign(self, name: str) -> CampaignRow | None:
         return self.campaign if name == self.campaign.name else None
+
+    def find_order(self, campaign: str) -> Order:
+        return Order.RUN
 
     def rounds(self, campaign: str) -> tuple[RoundRow, ...]:
         return tuple(self.rows[index] for index in sorted(self.rows))

@@ -18,6 +18,7 @@ from store.records import (
     Fate,
     HarnessResult,
     HarnessScore,
+    Order,
     Origin,
     Posterior,
     Prompt,
@@ -165,6 +166,7 @@ class FilledHome:
         for stage in order(["score", "target"]):
             ledger.start_stage("demo", 1, stage, {"work": "1" * 64})
             ledger.end_stage("demo", 1, stage, Status.COMPLETED, seconds=1.5, output=self.output, error=None)
+        ledger.give_order("demo", Order.PAUSE)
         vectors = unit_vectors([prompt.id for prompt in prompts])
         ledger.add_embeddings("embedder", vectors)
         PoolIndex.open(self.indices, "pool", vectors).save()
