@@ -29,16 +29,17 @@ RESAMPLES = 4000
 
 @dataclass(frozen=True)
 class Outcome:
-    """One arm of one seed: the kept student's answers, and what each round spent."""
+    """One arm of one seed: how its students answer, and what each round spent."""
 
     report: Report
+    """The kept student's."""
+    before: Report
+    """Of the student that the campaign began with."""
+    trained: Report
+    """Of the last round's, promoted or not."""
     spent: tuple[Spent, ...]
     scoring: Spent
     """On the score stages, in all rounds together."""
-
-    def values(self) -> list[NDArray[np.float64]]:
-        """Score per question of each main suite."""
-        return [np.array(suite.values) for suite in self.report.suites if suite.suite in self.report.mean_over]
 
 
 def run_arm(settings: CampaignSettings, arm: str, home: Path) -> Outcome:
@@ -57,9 +58,17 @@ def run_arm(settings: CampaignSettings, arm: str, home: Path) -> Outcome:
         report = evaluate(Work(arm, settings.rounds, settings, teacher), kept, ports)
         rounds = [_spent(ports, arm, index) for index in range(1, settings.rounds + 1)]
         scoring = Spent.total(stages["score"] for stages in rounds if "score" in stages)
-        return Outcome(report, tuple(Spent.total(stages.values()) for stages in rounds), scoring)
+        before = _report(ports, arm, 0, "baseline_student")
+        trained = _report(ports, arm, settings.rounds, "evaluate")
+        return Outcome(report, before, trained, tuple(Spent.total(stages.values()) for stages in rounds), scoring)
     finally:
         opened.close()
+
+
+def _report(ports: Ports, campaign: str, index: int, stage: str) -> Report:
+    report = recorded(ports.ledger, ports.blobs, campaign, index, stage, Report)
+    assert isinstance(report, Report), f"round {index} of {campaign} has no {stage}"
+    return report
 
 
 def _spent(ports: Ports, campaign: str, index: int) -> dict[str, Spent]:
@@ -69,14 +78,13 @@ def _spent(ports: Ports, campaign: str, index: int) -> dict[str, Spent]:
     return {name: part.spent for name, part in parts if isinstance(part, PAID)}
 
 
-def paired_difference(first: Sequence[Outcome], second: Sequence[Outcome]) -> tuple[float, float, float]:
-    """Mean difference of the suites' unweighted mean, with a bootstrap interval over seeds and questions."""
-    gaps = [
-        np.stack(
-            [a.values()[suite] - b.values()[suite] for a, b in zip(first, second, strict=True)]
-        )  # [seeds, questions]
-        for suite in range(len(first[0].values()))
-    ]
+def paired_difference(first: Sequence[Report], second: Sequence[Report]) -> tuple[float, float, float]:
+    """Mean difference of the main suites' unweighted mean, with a bootstrap interval over seeds and questions.
+
+    The reports of a seed are on the same questions.
+    """
+    pairs = [list(zip(_values(a), _values(b), strict=True)) for a, b in zip(first, second, strict=True)]
+    gaps = [np.stack([a - b for a, b in suite]) for suite in zip(*pairs, strict=True)]  # [seeds, questions] each
     rng = np.random.default_rng(0)
     draws = np.zeros(RESAMPLES)
     for draw in range(RESAMPLES):
@@ -84,3 +92,8 @@ def paired_difference(first: Sequence[Outcome], second: Sequence[Outcome]) -> tu
         draws[draw] = np.mean([gap[seeds][:, rng.integers(gap.shape[1], size=gap.shape[1])].mean() for gap in gaps])
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(np.mean([gap.mean() for gap in gaps])), float(low), float(high)
+
+
+def _values(report: Report) -> list[NDArray[np.float64]]:
+    """Score per question of each main suite."""
+    return [np.array(suite.values) for suite in report.suites if suite.suite in report.mean_over]

@@ -91,8 +91,9 @@ def _row(seed: int, outcomes: dict[str, Outcome]) -> str:
 
 def _summary(outcomes: dict[str, list[Outcome]], seeds: int) -> dict[str, object]:
     means = {arm: float(np.mean([row.report.mean for row in rows])) for arm, rows in outcomes.items()}
-    at_training = paired_difference(outcomes["delta"], outcomes["uniform"])
-    at_total = paired_difference(outcomes["delta"], outcomes["uniform_total"])
+    reports = {arm: [row.report for row in rows] for arm, rows in outcomes.items()}
+    at_training = paired_difference(reports["delta"], reports["uniform"])
+    at_total = paired_difference(reports["delta"], reports["uniform_total"])
     for name, (difference, low, high) in (("training", at_training), ("total", at_total)):
         print(f"equal {name} tokens: delta - uniform = {difference:+.3f} [{low:+.3f}, {high:+.3f}]")
     return {

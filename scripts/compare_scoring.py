@@ -72,7 +72,8 @@ def draw(outcomes: dict[str, list[Outcome]]) -> bytes:
 
 
 def _summary(outcomes: dict[str, list[Outcome]]) -> dict[str, float]:
-    difference, low, high = paired_difference(outcomes["adaptive"], outcomes["fixed"])
+    reports = {arm: [row.report for row in rows] for arm, rows in outcomes.items()}
+    difference, low, high = paired_difference(reports["adaptive"], reports["fixed"])
     means = {arm: float(np.mean([row.report.mean for row in rows])) for arm, rows in outcomes.items()}
     samples = {arm: sum(row.scoring.student_samples for row in rows) for arm, rows in outcomes.items()}
     tokens = {arm: sum(row.scoring.student_tokens for row in rows) for arm, rows in outcomes.items()}

@@ -47,7 +47,9 @@ def pick(rule: str, choices: Choices, num: int, *, seed: int = 0, min_consistenc
 def test_no_repeats_and_only_eligible_ones(rule: str, size: int, num: int, seed: int) -> None:
     choices = make_choices(size, seed)
     indices, weights = select(rule, choices, num=num, min_consistency=0.5, rng=np.random.default_rng(seed))
-    eligible = ~choices.zero & (choices.consistency >= 0.5) if rule != "uniform" else np.ones(size, dtype=bool)
+    consistent = choices.consistency >= 0.5
+    controls = {"uniform": np.ones(size, dtype=bool), "zero_delta": choices.zero & consistent}
+    eligible = controls.get(rule, ~choices.zero & consistent)
     assert len(indices) == len(set(indices.tolist())) == min(num, int(eligible.sum()))
     assert eligible[indices].all()
     assert indices.dtype == np.int64
