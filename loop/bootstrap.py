@@ -273,3 +273,19 @@ def shows_images(engine: ServerEngine, source: str, url: str, *, max_tokens: int
     from loop.adapters.server_probe import shows_images
 
     return shows_images(engine.model_copy(update={"endpoints": (url,)}), source, max_tokens=max_tokens)
+
+
+def check_scoring(engine: ServerEngine, source: str, *, top: int, num_images: int = 0) -> None:
+    """ModelUnusable if a server does not tell the `top` likeliest tokens of a response, which training asks for."""
+    from loop.adapters.server_scorer import check_scoring
+
+    check_scoring(engine, engine.served_name or source, top=top, num_images=num_images)
+
+
+def check_teacher(settings: CampaignSettings) -> None:
+    """Before a campaign pays for anything: can training ask the teacher, if a server has it? `check_scoring` if not."""
+    from loop.engine_settings import ServerEngine
+
+    engine = settings.engines.teacher
+    if isinstance(engine, ServerEngine) and settings.rounds:
+        check_scoring(engine, settings.models.teacher, top=settings.training.scored_top)

@@ -46,9 +46,10 @@ def _source(settings: CampaignSettings, role: Role) -> str:
 
 
 def _server(settings: CampaignSettings, role: Role, engine: ServerEngine, *, probe: bool) -> Iterator[Finding]:
-    from loop.bootstrap import check_endpoint, shows_images
+    from loop.bootstrap import check_endpoint, check_scoring, shows_images
 
     key, source = f"engines.{role}", _source(settings, role)
+    scores = role is Role.TEACHER and settings.rounds > 0
     variable = engine.api_key_env
     if variable is not None and not os.environ.get(variable, "").strip():
         yield Finding(f"{key}.api_key_env", f"{variable} is not set", True, f"export {variable}=...")
@@ -64,6 +65,10 @@ def _server(settings: CampaignSettings, role: Role, engine: ServerEngine, *, pro
                     remedy = "check its chat template and its limits of images per prompt, or ask text only"
                     yield Finding(key, found, True, remedy)
                     continue
+            if scores:
+                own = engine.model_copy(update={"endpoints": (url,)})
+                check_scoring(own, source, top=settings.training.scored_top, num_images=int(probe))
+                found += ", and scores responses for the training"
             yield Finding(key, found)
         except DeltaloopError as error:
             reason, _, remedy = str(error).rpartition("; ")
@@ -96,7 +101,7 @@ def _memory(settings: CampaignSettings) -> Iterator[Finding]:
     if settings.rounds and Role.STUDENT in known:
         student = known[Role.STUDENT]
         parts = [(f"student {student.told} x {TRAINING_BYTES} bytes", student.parameters * TRAINING_BYTES)]
-        if teacher := known.get(Role.TEACHER):
+        if teacher := here.get(Role.TEACHER):
             dtype = settings.models.dtype
             parts.append((f"teacher {teacher.told} in {dtype}", teacher.weights(dtype)))
         yield _fits("memory for training", settings, parts)

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -29,6 +29,10 @@ Fault = Callable[["Handler", Reply], None]
 """Writes to a handler what it wants instead of the reply that was due."""
 
 MODEL = "fake-teacher"
+RENDER = "/v1/chat/completions/render"
+GENERATE = "/inference/v1/generate"
+PICTURE, PICTURE_LENGTH = 1_000_000, 5
+"""The token of a picture, which no tiny model has, and how many of it stand for one."""
 
 
 def status(code: int, message: str = "out of order", **headers: str) -> Fault:
@@ -82,6 +86,10 @@ class FakeServer:
         """Why a request gets a 400, or None."""
         self.message: Callable[[dict[str, Any]], dict[str, Any]] = answer_of
         """The message of a response, and under `finish_reason` how it ended."""
+        self.likes: Sequence[int] | None = None
+        """If it scores given tokens, as vLLM with --enable-scale-out: what it tells at most, each half as likely."""
+        self.scored: list[dict[str, Any]] = []
+        """Requests for scores."""
         self.bodies: list[dict[str, Any]] = []
         """Chat requests, in the order in which they came."""
         self.num_connections = 0
@@ -167,11 +175,15 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(data)
         if not self._is_let_in():
             return
-        if self.path != "/v1/chat/completions":
+        scores = self.path in (RENDER, GENERATE) and self.fake.likes is not None
+        if self.path != "/v1/chat/completions" and not scores:
             self.answer({"error": {"message": f"no path {self.path}"}}, 404)
             return
         if body["model"] != self.fake.model:
             self.answer({"error": {"message": f"The model `{body['model']}` does not exist."}}, 404)
+            return
+        if scores:
+            self._score(body)
             return
         with self.fake.lock:
             self.fake.bodies.append(body)
@@ -190,6 +202,19 @@ class Handler(BaseHTTPRequestHandler):
             self.answer({"error": {"message": refusal}}, 400)
         else:
             self.answer(reply)
+
+    def _score(self, body: dict[str, Any]) -> None:
+        if self.path == RENDER:
+            self.answer(rendering(body))
+            return
+        with self.fake.lock:
+            self.fake.scored.append(body)
+        likes = self.fake.likes or ()
+        if body["sampling_params"]["prompt_logprobs"] > len(likes):
+            told = f"Requested prompt logprobs, which is greater than max allowed: {len(likes)}"
+            self.answer({"error": {"message": told}}, 400)
+        else:
+            self.answer(scores_of(body, likes))
 
     def _is_let_in(self) -> bool:
         given = self.headers.get("Authorization")
@@ -234,3 +259,22 @@ def reply_to(body: dict[str, Any], message: Callable[[dict[str, Any]], dict[str,
     said = {"role": "assistant", "content": None} | message(body)
     choice = {"index": 0, "finish_reason": said.pop("finish_reason", "stop"), "message": said}
     return {"object": "chat.completion", "choices": [choice], "usage": {"completion_tokens": 6}}
+
+
+def rendering(body: dict[str, Any]) -> Reply:
+    """A question's letters as tokens, after `PICTURE_LENGTH` tokens for each picture."""
+    pictures = len(images_of(body))
+    ids = [PICTURE] * PICTURE_LENGTH * pictures + [100 + ord(letter) % 50 for letter in question_of(body)]
+    places = [{"offset": number * PICTURE_LENGTH, "length": PICTURE_LENGTH} for number in range(pictures)]
+    return {"token_ids": ids, "features": {"mm_placeholders": {"image": places}} if pictures else None}
+
+
+def scores_of(body: dict[str, Any], likes: Sequence[int]) -> Reply:
+    """The same opinion of every place, whatever is before it."""
+    ids: list[int] = []
+    for token in body["token_ids"]:
+        ids += [token] * (PICTURE_LENGTH if token == PICTURE else 1)
+    told = likes[: body["sampling_params"]["prompt_logprobs"]]
+    likely = {str(token): {"logprob": -np.log(2) * rank, "rank": rank} for rank, token in enumerate(told, start=1)}
+    places = [likely | {str(token): likely.get(str(token), {"logprob": -12.0, "rank": 100})} for token in ids[1:]]
+    return {"prompt_token_ids": ids, "prompt_logprobs": [None, *places]}

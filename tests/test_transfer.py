@@ -9,51 +9,16 @@ import datasets
 import pytest
 
 from tests.conftest import Calls
+from tests.tiny_campaign import held_out, write_campaign, write_rows
 from tests.tiny_models import WORDS, picture, write_model
 
-SETTINGS = """
-rounds = 1
-[models]
-teacher = "{teacher}"
-student = "{student}"
-threads = 1
-[pool]
-name = "{pool}"
-source = "{source}"
-[sampling]
-temperature = 1.0
-max_tokens = 2
-answer_pattern = "last_line"
-[scoring]
-teacher_samples = 4
-student_samples = 4
-reporting_samples = 0
-[targeting]
-regions = 2
-[synthesis]
-synthesizer = "none"
-[training]
-steps = 1
-batch = 4
-max_tokens = 2
-[evaluation]
-source = "held_out.jsonl"
-main = ["own"]
-beside = []
-[tracking]
-mlflow = false
-"""
+SHARPNESS = {"teacher": 8.0, "student": 4.0}
 
 
 def campaign(folder: Path, name: str, seed: int, *, source: str) -> Path:
     """A campaign file for a pair of its own: the student is its teacher, less sure of itself."""
     pair = {role: write_model(folder / name / role, seed=seed, sharpness=SHARPNESS[role]) for role in SHARPNESS}
-    file = folder / f"{name}.toml"
-    file.write_text(f'name = "{name}"\n' + SETTINGS.format(**pair, pool=name, source=source), encoding="utf-8")
-    return file
-
-
-SHARPNESS = {"teacher": 8.0, "student": 4.0}
+    return write_campaign(folder, name, source=source, **pair)
 
 
 @pytest.fixture
@@ -62,12 +27,8 @@ def folder(tmp_path: Path) -> Path:
     for number in range(26):
         (tmp_path / f"{number}.png").write_bytes(picture(number))
     rows = [{"image": f"{number}.png", "query": f"what {WORDS[1 + number % 11]} is this"} for number in range(24)]
-    (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    held_out = [
-        {"suite": "own", "metric": "exact_match", "question": "how many", "images": [f"{n}.png"], "answers": ["two"]}
-        for n in (24, 25)
-    ]
-    (tmp_path / "held_out.jsonl").write_text("\n".join(map(json.dumps, held_out)), encoding="utf-8")
+    write_rows(tmp_path / "prompts.jsonl", rows)
+    write_rows(tmp_path / "held_out.jsonl", [held_out("how many", "two", f"{number}.png") for number in (24, 25)])
     return tmp_path
 
 

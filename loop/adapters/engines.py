@@ -63,7 +63,7 @@ def make_samplers(settings: CampaignSettings, models: Models) -> EngineSamplers:
 def teacher_scorer(samplers: EngineSamplers) -> Callable[[Version], Scorer] | None:
     """What opens the teacher for the trainer; None where the trainer is to load its weights into this process."""
     engine = samplers.by_role[Role.TEACHER]
-    return engine.open if isinstance(engine, VllmSamplers) else None
+    return engine.open if isinstance(engine, VllmSamplers | ServerSamplers) else None
 
 
 def _engine(role: Role, settings: CampaignSettings) -> Engine:

@@ -13,9 +13,10 @@ that where a picture's tokens have others between them, as those of Idefics3 hav
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import aclosing
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from functools import partial
 from typing import Any
 
@@ -23,7 +24,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from loop.adapters.prompt_logprobs import token_scores
 from loop.adapters.server_client import NoSuchPath, Refused, ServerClient
-from loop.adapters.server_wire import Body, user_message, validated
+from loop.adapters.server_wire import Body, blank_message, user_message, validated
 from loop.adapters.side_by_side import side_by_side
 from loop.engine_settings import ServerEngine
 from loop.ports import Blobs, TokenScores
@@ -97,21 +98,50 @@ async def score_responses(
     return [found[number] for number in range(len(pairs))]
 
 
+def check_scoring(engine: ServerEngine, model: str, *, top: int, num_images: int = 0) -> None:
+    """Whether a server scores a response of one token to a blank prompt; errors as of `score_responses`."""
+
+    async def check() -> None:
+        message = blank_message(num_images)
+        async with ServerClient(engine, model) as client:
+            with _told():
+                rendered = await _render(client, message)
+                await _score_rendered(client, message, rendered, rendered.token_ids[-1:], top)
+
+    asyncio.run(check())
+
+
 async def _score(client: ServerClient, message: Body, response: Sequence[int], top: int) -> TokenScores:
+    with _told():
+        return await _score_rendered(client, message, await _render(client, message), response, top)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Says what a server lacks that answers, but does not score."""
     try:
-        rendered = await client.post(RENDER, {"messages": [message]}, partial(validated, _Rendered))
-        sampling = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": top}  # one token is generated always
-        body = {
-            "token_ids": [*rendered.collapsed(), *response],
-            "content_parts": _pictures(message),
-            "sampling_params": sampling,
-            "return_token_ids": True,
-        }
-        scored = await client.post(GENERATE, body, partial(validated, _Scored))
+        yield
     except NoSuchPath as error:
         raise ModelUnusable(f"{error}; to score given tokens, a server must be vLLM with --enable-scale-out") from None
     except Refused as error:
         raise ModelUnusable(f"the server does not score a response: {error}; see --max-logprobs of vLLM") from None
+
+
+async def _render(client: ServerClient, message: Body) -> _Rendered:
+    return await client.post(RENDER, {"messages": [message]}, partial(validated, _Rendered))
+
+
+async def _score_rendered(
+    client: ServerClient, message: Body, rendered: _Rendered, response: Sequence[int], top: int
+) -> TokenScores:
+    sampling = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": top}  # one token is generated always
+    body = {
+        "token_ids": [*rendered.collapsed(), *response],
+        "content_parts": _pictures(message),
+        "sampling_params": sampling,
+        "return_token_ids": True,
+    }
+    scored = await client.post(GENERATE, body, partial(validated, _Scored))
     if scored.prompt_token_ids != [*rendered.token_ids, *response]:
         raise ModelUnusable(
             "the server does not put a picture where it rendered it, so that its scores would be of another text;"

@@ -125,12 +125,13 @@ def evaluate(
 def _run_campaign(settings: CampaignSettings, place: Home) -> None:
     from dataclasses import replace
 
-    from loop.bootstrap import make_ports
+    from loop.bootstrap import check_teacher, make_ports
     from loop.campaign import run_campaign
     from loop.control import controlling
     from loop.progress import make_progress
     from loop.status import RoundLines
 
+    check_teacher(settings)
     with controlling(place.ledger, settings.name) as control:
         ports, base_student, teacher = make_ports(place, settings, control.watching(make_progress(sys.stderr)))
         tracker = RoundLines(ports.tracker, place.ledger, place.blobs, lambda line: print(line, flush=True))

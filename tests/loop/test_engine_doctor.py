@@ -24,6 +24,7 @@ KEY = "sk-of-the-doctor"
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
     monkeypatch.setenv("TEACHER_API_KEY", KEY)
     with FakeServer(model=TEACHER, key=KEY) as running:
+        running.likes = range(64)
         yield running
 
 
@@ -49,20 +50,31 @@ def test_the_papers_campaign_lacks_nothing_but_gpus_and_the_harness(tmp_path: Pa
 
 
 def test_the_papers_models_are_weighed_by_their_names(server: FakeServer) -> None:
-    told = found(paper(server))["memory for training"].found
-    assert "student 8 B parameters by its name x 16 bytes 119 GiB" in told
-    assert "teacher 235 B parameters by its name in bfloat16 438 GiB" in told
-    assert "teacher" not in found(paper(server))["memory for sampling"].found, "which the server holds"
+    told = found(paper(server))
+    assert "student 8 B parameters by its name x 16 bytes 119 GiB" in told["memory for training"].found
+    for what in ("memory for training", "memory for sampling"):
+        assert "teacher" not in told[what].found, "which the server holds"
 
 
 def test_a_server_that_answers_is_named_and_one_that_does_not_is_missing(server: FakeServer) -> None:
-    assert found(paper(server))["engines.teacher"] == Finding("engines.teacher", f"{server.url} serves {TEACHER}")
+    told = f"{server.url} serves {TEACHER}, and scores responses for the training"
+    assert found(paper(server))["engines.teacher"] == Finding("engines.teacher", told)
     settings = paper(server)
     server.stop()
     down = found(settings)["engines.teacher"]
     assert down.missing
     assert server.url in down.found
     assert "start the server" in down.remedy
+
+
+def test_a_server_that_cannot_score_lacks_a_flag_that_training_needs(server: FakeServer) -> None:
+    for likes, flag in ((None, "--enable-scale-out"), ([1, 2], "--max-logprobs")):
+        server.likes = likes
+        told = found(paper(server))["engines.teacher"]
+        assert told.missing
+        assert flag in told.remedy
+    only_scoring = paper(server).model_copy(update={"rounds": 0})
+    assert not found(only_scoring)["engines.teacher"].missing
 
 
 def test_another_model_a_wrong_key_and_no_key_are_told_apart(

@@ -8,42 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Calls
-from tests.tiny_models import write_text_model
+from tests.tiny_campaign import held_out, write_campaign, write_rows
+from tests.tiny_models import picture, write_text_model
 
 THINGS = ("red", "blue", "one", "two", "three", "thing")
-CAMPAIGN = """
-name = "words"
-rounds = 1
-[models]
-teacher = "teacher"
-student = "student"
-device = "cpu"
-threads = 1
-[pool]
-name = "words"
-source = "prompts.jsonl"
-[sampling]
-max_tokens = 8
-answer_pattern = "last_line"
-[scoring]
-teacher_samples = 4
-student_samples = 4
-reporting_samples = 0
-[targeting]
-regions = 2
-[synthesis]
-synthesizer = "none"
-[selection]
-min_consistency = 0.0
-[training]
-steps = 2
-batch = 4
-max_tokens = 6
-[evaluation]
-source = "held_out.jsonl"
-main = ["words"]
-beside = []
-"""
 
 
 @pytest.fixture
@@ -51,15 +19,9 @@ def file(tmp_path: Path) -> Path:
     for role, seed in (("teacher", 1), ("student", 2)):
         write_text_model(tmp_path / role, seed=seed, sharpness=8)
     prompts = [{"question": f"what is {one} {other}"} for one in THINGS for other in THINGS]
-    held_out = [
-        {"suite": "words", "metric": "exact_match", "question": f"how many {one} this", "answers": [one]}
-        for one in THINGS
-    ]
-    for name, rows in (("prompts.jsonl", prompts), ("held_out.jsonl", held_out)):
-        (tmp_path / name).write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
-    path = tmp_path / "campaign.toml"
-    path.write_text(CAMPAIGN, encoding="utf-8")
-    return path
+    write_rows(tmp_path / "prompts.jsonl", prompts)
+    write_rows(tmp_path / "held_out.jsonl", [held_out(f"how many {one} this", one) for one in THINGS])
+    return write_campaign(tmp_path, "words", teacher="teacher", student="student")
 
 
 def test_a_text_only_campaign_runs_on_causal_language_models(file: Path, call: Calls) -> None:
@@ -81,11 +43,8 @@ def test_a_text_only_campaign_runs_on_causal_language_models(file: Path, call: C
 
 
 def test_a_text_only_pair_refuses_a_pool_with_an_image(file: Path, call: Calls) -> None:
-    from tests.tiny_models import picture
-
     (file.parent / "noise.png").write_bytes(picture(1))
-    row = {"question": "what is this", "images": ["noise.png"]}
-    (file.parent / "prompts.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    write_rows(file.parent / "prompts.jsonl", [{"question": "what is this", "images": ["noise.png"]}])
     ran = call("run", file, "--home", file.parent / "home")
     assert ran.code == 1
     assert "it reads no images" in ran.err
