@@ -28,21 +28,27 @@ class Progressed:
     """Why a verdict ended the campaign; '' if none did."""
 
 
-def run_campaign(settings: CampaignSettings, ports: Ports, student: Version, teacher: Version) -> Version:
-    """Run, or resume, all rounds; returns the student that is kept."""
+def run_campaign(
+    settings: CampaignSettings, ports: Ports, student: Version, teacher: Version, *, upto: int | None = None
+) -> Version:
+    """Run, or resume, all rounds, or those up to one; returns the student that is kept.
+
+    While rounds are left the campaign stays `running`.
+    """
     ledger = ports.ledger
     ledger.add_version(student)
     ledger.add_version(teacher)
     ledger.start_campaign(settings.name, seed=settings.seed, pool=settings.pool.name, identity=settings.identity())
     try:
-        kept = _run_rounds(settings, ports, student, teacher)
+        kept, is_over = _run_rounds(settings, ports, student, teacher, settings.rounds if upto is None else upto)
     except Exception:
         _end(settings, ports, Status.FAILED)
         raise
     except BaseException:
         _end(settings, ports, Status.STOPPED)
         raise
-    _end(settings, ports, Status.COMPLETED)
+    if is_over:
+        _end(settings, ports, Status.COMPLETED)
     return kept
 
 
@@ -69,13 +75,16 @@ def is_finished(ledger: Ledger, blobs: Blobs, settings: CampaignSettings) -> boo
     return len(rounds) > settings.rounds or (last is not None and last.stop)
 
 
-def _run_rounds(settings: CampaignSettings, ports: Ports, student: Version, teacher: Version) -> Version:
+def _run_rounds(
+    settings: CampaignSettings, ports: Ports, student: Version, teacher: Version, upto: int
+) -> tuple[Version, bool]:
+    """The kept student, and whether no round is left."""
     done = progressed(ports.ledger, ports.blobs, settings.name, student)
     student, index, reason = done.student, done.next_round, done.stopped_because
-    while index <= settings.rounds and not reason:
+    while index <= min(upto, settings.rounds) and not reason:
         student, reason = _run_one(settings, index, ports, student, teacher)
         index += 1
-    return student
+    return student, index > settings.rounds or bool(reason)
 
 
 def _run_one(

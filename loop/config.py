@@ -9,7 +9,7 @@
     [synthesis] [generation]            what is made, and how a model makes it
     [selection] [training]              what is chosen and trained on
     [evaluation] [promotion]            what is kept, and when to stop
-    [tracking]                          what people see
+    [tracking] [service]                what people see, and when `deltaloop serve` does what
 
 `identity()` is what must never change between two runs of one campaign (the pair and the seed); everything else may
 change, and applies from the next round that starts.
@@ -27,6 +27,7 @@ from pydantic import AfterValidator, Field, JsonValue, ValidationError, model_va
 from loop.engine_settings import Engines
 from loop.paths import with_paths
 from loop.section import Count, Positive, Section, Share
+from loop.service_settings import Serving
 from policies.answers import AnswerSettings, extract
 from policies.selection import SELECTION
 from policies.targeting import TARGETING
@@ -370,6 +371,7 @@ class CampaignSettings(Section):
     evaluation: Evaluation = Evaluation()
     promotion: Promotion = Promotion()
     tracking: Tracking = Tracking()
+    service: Serving = Field(default=Serving(), exclude=True)  # not recorded: what is found does not depend on it
 
     @model_validator(mode="after")
     def _one_place_for_each_model(self) -> Self:

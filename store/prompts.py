@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlmodel import col
 
+from store.columns import byte_order
 from store.database import Database, add, chunks, columns, now, require
 from store.errors import Missing, Unstorable
 from store.records import Prompt, Quarantined
@@ -60,6 +61,15 @@ class Prompts:
         with self._database.reading() as connection:
             prompts = [Prompt(*row) for row in connection.execute(statement)]
         return tuple(sorted(prompts, key=lambda prompt: prompt.id))  # not in SQL: collations differ between databases
+
+    def page_of_pool(self, pool: str, after: str, limit: int) -> tuple[Prompt, ...]:
+        """The prompts of a pool with ids after one, in order of id, `limit` at most."""
+        member = col(PoolPromptRow.prompt_id)
+        with self._database.reading() as connection:
+            id = byte_order(member, connection.dialect)
+            ids = select(member).where(col(PoolPromptRow.pool) == pool, id > after).order_by(id).limit(limit)
+            rows = connection.execute(select(*PROMPT).where(col(PromptRow.id).in_(ids)))
+            return tuple(sorted((Prompt(*row) for row in rows), key=lambda prompt: prompt.id))
 
     def prompts(self, ids: Sequence[str]) -> tuple[Prompt, ...]:
         """The prompts with these ids, in this order. Missing (a KeyError) names the first one that is not there."""

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, select
 from sqlmodel import col
 
+from store.columns import byte_order
 from store.database import Database, add, columns, put, require
 from store.errors import Missing, Unstorable
 from store.records import Aims, Candidate, Posterior, Prompt, Region, Score
@@ -53,6 +54,14 @@ class Scores:
         with self._database.reading() as connection:
             scores = [Score(*row) for row in connection.execute(statement)]
         return tuple(sorted(scores, key=lambda score: score.prompt_id))
+
+    def page_of_scores(self, campaign: str, round: int, after: str, limit: int) -> tuple[Score, ...]:
+        """Those with prompt ids after one, in order of prompt id, `limit` at most."""
+        statement = select(*SCORE).where(col(ScoreRow.campaign) == campaign, col(ScoreRow.round) == round)
+        with self._database.reading() as connection:
+            id = byte_order(col(ScoreRow.prompt_id), connection.dialect)
+            rows = connection.execute(statement.where(id > after).order_by(id).limit(limit))
+            return tuple(Score(*row) for row in rows)
 
     def add_aims(self, campaign: str, round: int, aims: Aims) -> None:
         """Record the regions of a round; a later attempt's replace an earlier one's."""

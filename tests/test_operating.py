@@ -8,7 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -77,3 +80,48 @@ def test_orders_to_what_is_not_there_are_one_line(call: Calls, tmp_path: Path) -
         assert done.err.startswith("error: ")
         assert "gone" in done.err
         assert done.err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_service_answers_and_ends_when_it_is_asked_to_by_http(call: Calls, tmp_path: Path) -> None:
+    token = "a token of the tests"
+    with controller("serve", tmp_path, "service.port=0", DELTALOOP_TOKEN=token) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[-1]
+        until(lambda: asked(f"{url}/ready") == {"status": "ready"})
+        with pytest.raises(HTTPError, match="401"):
+            asked(f"{url}/campaigns/smoke/stop", method="POST")
+        assert asked(f"{url}/campaigns/smoke/stop", token, method="POST") == {"campaign": "smoke", "order": "stop"}
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "stopped by `deltaloop stop`: what is committed is kept; go on with: deltaloop serve" in err
+    assert token not in out + err
+    assert "Traceback" not in err
+    again = call("stop", "smoke", "--home", tmp_path)
+    assert (again.code, again.err.count("\n")) == (1, 1)
+    assert "nobody runs campaign `smoke`" in again.err
+
+
+def test_a_service_that_anybody_could_reach_does_not_start(call: Calls, tmp_path: Path) -> None:
+    done = call("serve", SMOKE, "--set", 'service.host="0.0.0.0"', "--home", tmp_path)
+    assert done.code == 2
+    assert "set a token in DELTALOOP_TOKEN" in done.err
+    assert done.err.count("\n") == 1
+
+
+def asked(url: str, token: str = "", method: str = "GET") -> object:
+    """The JSON at a URL."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    with urlopen(Request(url, headers=headers, method=method), timeout=60) as answer:
+        return json.load(answer)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    for _ in range(600):
+        try:
+            if holds():
+                return
+        except HTTPError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError("it never came true")

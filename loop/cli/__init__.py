@@ -7,7 +7,7 @@
 
     running    works: rounds, a Δ report, an evaluation     exchange   prompts in, prompts and students out
     looking    only looks                                 facts      verify, backup, restore
-    operating  pause, resume, stop                        arguments  what several of them take
+    operating  serve, pause, resume, stop                 arguments  what several of them take
 
 Results go to standard output, progress and errors to standard error. Each command imports what it needs when it runs:
 `--help` and `status` are quick.
@@ -48,6 +48,7 @@ for _command in (
     exchange.export,
     running.evaluate,
     looking.doctor,
+    operating.serve,
     operating.pause,
     operating.resume,
     operating.stop,

@@ -1,15 +1,48 @@
-"""Commands for whoever keeps a campaign running: orders to its controller, from another process."""
+"""Commands for whoever keeps a campaign running: the service, and orders to a controller from another process."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loop.cli.arguments import DEFAULT_HOME, HomeOption, LedgerOption
+from loop.cli.arguments import DEFAULT_HOME, FileArgument, HomeOption, LedgerOption, SetOption, again, resumable, typed
 from store.errors import DeltaloopError
 
+if TYPE_CHECKING:
+    from loop.config import CampaignSettings
+
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Campaign.")]
+
+TOKEN = "DELTALOOP_TOKEN"
+"""The environment variable that holds the token which the HTTP API asks for."""
+
+
+def serve(
+    file: FileArgument, set_: SetOption = None, home: HomeOption = DEFAULT_HOME, ledger: LedgerOption = None
+) -> None:
+    """Keep a campaign going: rounds, checks and backups when they are due, and an HTTP API."""
+    from loop.api.server import answering
+    from loop.bootstrap import make_ports, open_home
+    from loop.config import load_settings
+    from loop.control import controlling
+    from loop.progress import make_progress
+    from loop.service import Service
+
+    def read() -> CampaignSettings:
+        return load_settings(file, set_ or [])
+
+    settings = read()
+    place = open_home(home, ledger)
+    command = again(["serve", str(file), *typed(None, set_)], home, ledger)
+    with resumable(command), controlling(place.ledger, settings.name) as control:
+        progress = control.watching(make_progress(sys.stderr))
+        service = Service(place, read, lambda settings: make_ports(place, settings, progress), control)
+        with answering(place, service, settings.service, os.environ.get(TOKEN)) as url:
+            print(f"campaign `{settings.name}` is served at {url}", flush=True)
+            service.serve()
 
 
 def pause(name: NameArgument, home: HomeOption = DEFAULT_HOME, ledger: LedgerOption = None) -> None:
