@@ -27,7 +27,7 @@ def read_entries(path: Path) -> Iterator[tuple[int, dict[str, Any] | Refused]]:
             if len(raw) > MAX_LINE_BYTES:
                 yield number, Refused(f"unreadable row: the line is longer than {MAX_LINE_BYTES} bytes")
             elif raw.strip():
-                yield number, _parse(raw)
+                yield number, parse_object(raw)
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
@@ -39,7 +39,8 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
         yield raw
 
 
-def _parse(raw: bytes) -> dict[str, Any] | Refused:
+def parse_object(raw: bytes) -> dict[str, Any] | Refused:
+    """The object that some bytes are, or why they are none."""
     try:
         value = json.loads(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:

@@ -1,6 +1,7 @@
 """Tables of prompts: whatever a user names becomes numbered rows, streamed, never the whole of it in memory.
 
 prompts.jsonl, prompts.csv        lines, read here: a bad line costs only itself
+prompts.json                      one array of objects, likewise
 prompts.parquet, a data folder    by `datasets`, streaming, images left undecoded
 a `save_to_disk` folder           by `datasets`, memory-mapped
 a folder with metadata.*          its metadata file; pictures are paths beside it
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from loop.adapters.columns import find_question
+from loop.adapters.json_array import is_array, read_elements
 from loop.adapters.jsonl import MAX_LINE_BYTES, Refused, read_entries
 from loop.intake import Source
 from loop.paths import DATASET_NAME
@@ -25,8 +27,8 @@ from store.errors import DeltaloopError, UsageError
 
 T = TypeVar("T")
 Rows = Iterator[tuple[int, dict[str, Any] | Refused]]
-FILES = (".jsonl", ".csv", ".parquet")
-METADATA = tuple(f"metadata{ending}" for ending in FILES)
+FILES = (".jsonl", ".json", ".csv", ".parquet")
+METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 SAVED = ("dataset_dict.json", "state.json")
 """What `save_to_disk` writes: the first for several splits, the second for one."""
 DEFAULT_SPLIT = "train"
@@ -73,6 +75,10 @@ def _of_file(path: Path, name: str, what: str) -> Table:
         raise UsageError(f"{what} = {str(path)!r} cannot be read; change its permissions, or name another file")
     if path.suffix == ".jsonl":
         return Table(name, read_entries(path), _num_lines(path), path.parent)
+    if path.suffix == ".json":
+        if not is_array(path):
+            raise UsageError(f"{what} = {str(path)!r} is no JSON array; name it .jsonl if each line is an object")
+        return Table(name, read_elements(path), None, path.parent)
     if path.suffix == ".csv":
         return Table(name, _csv_rows(path), None, path.parent)
     if path.suffix == ".parquet":

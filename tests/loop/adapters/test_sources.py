@@ -172,7 +172,7 @@ UNUSABLE: dict[str, tuple[Callable[[Path], str], str]] = {
     "folder without prompts": (lambda folder: str(folder), "the folder holds neither metadata.jsonl"),
     "folder with the ending": (lambda folder: str(_made(folder / "x.jsonl")), "the folder holds neither"),
     "another word": (lambda folder: "embeded", "no such file or folder is here"),
-    "another format": (lambda folder: str(folder / "page.png"), "files may end in .jsonl, .csv, .parquet"),
+    "another format": (lambda folder: str(folder / "page.png"), "files may end in .jsonl, .json, .csv, .parquet"),
 }
 
 

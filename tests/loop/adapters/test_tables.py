@@ -51,6 +51,15 @@ def jsonl(folder: Path) -> Path:
     return folder / "x.jsonl"
 
 
+def llava(folder: Path) -> Path:
+    rows = []
+    for question, name in zip(QUESTIONS, written(folder / "pictures"), strict=True):
+        turns = [{"from": "human", "value": f"<image>\n{question}"}, {"from": "gpt", "value": "Nothing."}]
+        rows.append({"id": name, "image": f"pictures/{name}", "conversations": turns})
+    (folder / "x.json").write_text(json.dumps(rows, indent=2))
+    return folder / "x.json"
+
+
 def jsonl_with_data_urls(folder: Path) -> Path:
     folder.mkdir()
     with (folder / "x.jsonl").open("w") as stream:
@@ -108,6 +117,7 @@ def saved_splits(folder: Path) -> Path:
 
 KINDS: list[Callable[[Path], Path]] = [
     jsonl,
+    llava,
     jsonl_with_data_urls,
     image_folder,
     image_folder_of_splits,
@@ -132,7 +142,7 @@ def test_every_kind_of_table_gives_the_same(tmp_path: Path, blobs: Aside, kind: 
     assert [row.source.rpartition(":")[2] for row in (empty, broken)] == ["2", "3"]
     assert empty.reason == "empty question"
     assert broken.reason.startswith("undecodable image: ")
-    assert broken.question == QUESTIONS[2]
+    assert broken.question.endswith(QUESTIONS[2])
 
 
 def test_a_split_may_be_named_and_an_absent_one_is_refused(tmp_path: Path, blobs: Aside) -> None:
@@ -150,6 +160,12 @@ def test_columns_that_are_not_there_are_refused_at_once(tmp_path: Path, blobs: A
     (tmp_path / "y.jsonl").write_text('{"a": "b"}\n')
     with pytest.raises(UsageError, match=r"looks like a question.*--question"):
         open_prompts(Source(str(tmp_path / "y.jsonl")), blobs, what="SOURCE")
+
+
+def test_a_json_file_that_is_no_array_is_refused_at_once(tmp_path: Path, blobs: Aside) -> None:
+    (tmp_path / "x.json").write_text('{"question": "one ?"}\n{"question": "two ?"}\n')
+    with pytest.raises(UsageError, match=r"no JSON array; name it \.jsonl"):
+        open_prompts(Source(str(tmp_path / "x.json")), blobs, what="SOURCE")
 
 
 def test_a_metadata_file_cannot_name_a_file_outside_its_folder(tmp_path: Path, blobs: Aside) -> None:
