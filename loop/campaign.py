@@ -10,6 +10,7 @@ import shutil
 from dataclasses import dataclass
 
 from loop.config import CampaignSettings
+from loop.logs import working_at
 from loop.ports import Blobs, Ledger, Ports
 from loop.provenance import provenance
 from loop.round import close, prepare, run_round
@@ -82,7 +83,8 @@ def _run_rounds(
     done = progressed(ports.ledger, ports.blobs, settings.name, student)
     student, index, reason = done.student, done.next_round, done.stopped_because
     while index <= min(upto, settings.rounds) and not reason:
-        student, reason = _run_one(settings, index, ports, student, teacher)
+        with working_at(settings.name, index):
+            student, reason = _run_one(settings, index, ports, student, teacher)
         index += 1
     return student, index > settings.rounds or bool(reason)
 

@@ -7,13 +7,13 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from loop.lease import holding
+from loop.logs import tell
 from loop.ports import Advance, Ledger, Progress
 from loop.stopping import Stopping, listening
 from store.errors import DeltaloopError
@@ -37,7 +37,7 @@ class Control:
         self._stopping.look()
         if self._may_run.is_set():
             return
-        print(f"campaign `{self.campaign}` is paused; go on with: deltaloop resume {self.campaign}", file=sys.stderr)
+        tell(f"campaign `{self.campaign}` is paused; go on with: deltaloop resume {self.campaign}")
         while not self._may_run.wait(0.1):
             self._stopping.look()
 

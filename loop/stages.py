@@ -14,6 +14,7 @@ An exception is recorded and raised as StageFailed; an interruption (Ctrl-C) mar
 from __future__ import annotations
 
 import inspect
+import logging
 import time
 from collections.abc import Callable
 from functools import partial
@@ -21,11 +22,13 @@ from typing import Any, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter
 
+from loop.logs import working_at
 from loop.ports import Blobs, Ledger, Tracker
 from store.errors import DeltaloopError, StageChanged, StageFailed
 from store.records import Status, digest
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 class StageLog:
@@ -58,12 +61,14 @@ class StageLog:
         if done is not None and done.status is Status.COMPLETED and done.output is not None:
             self._refuse_changed(name, dict(done.inputs), inputs)
             return TypeAdapter(output_type).validate_json(self._blobs.get(done.output))
-        return self._run(name, partial(function, *facts, *([] if using is None else [using])), inputs, output_type)
+        with working_at(self._campaign, self._round, name):
+            return self._run(name, partial(function, *facts, *([] if using is None else [using])), inputs, output_type)
 
     def _run(self, name: str, attempt: Callable[[], T], inputs: dict[str, str], kind: Any) -> T:
         where = (self._campaign, self._round, name)
         self._look()
         self._ledger.start_stage(*where, inputs)
+        log.info("begins")
         begun = self._clock()
 
         def seconds() -> float:
@@ -83,6 +88,7 @@ class StageLog:
             self._ledger.end_stage(*where, Status.STOPPED, seconds=seconds())
             raise
         self._ledger.end_stage(*where, Status.COMPLETED, seconds=seconds(), output=output)
+        log.info("completed in %.1f s", seconds())
         self._tracker.stage_ended(*where, result, seconds())
         return result
 

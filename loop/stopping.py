@@ -13,12 +13,13 @@ from __future__ import annotations
 import os
 import select
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from loop.logs import tell
 
 GRACE_S = 8.0
 """How long work that is not committed yet may go on."""
@@ -79,8 +80,7 @@ class Stopping:
             if not again:
                 self._asked, self._since = Stopped(reason, exit_code), self._clock()
                 self.changed.set()
-                told = f"{reason}: ending at the next commit, in {GRACE_S:.0f} s at most"
-                print(told, file=sys.stderr, flush=True)
+                tell(f"{reason}: ending at the next commit, in {GRACE_S:.0f} s at most")
         if again:
             self._end(AT_ONCE)
 

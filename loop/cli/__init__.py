@@ -23,6 +23,7 @@ import warnings
 import typer
 
 from loop.cli import exchange, facts, looking, operating, running
+from loop.logs import end, tell
 from store.errors import DeltaloopError
 
 TRACEBACK = "DELTALOOP_TRACEBACK"
@@ -58,13 +59,14 @@ for _command in (
 
 def main() -> None:
     """Run a command, and turn what happens into an exit code."""
+    end()  # of what an earlier command in this process logged
     _quiet()
     try:
         app()
     except DeltaloopError as error:
         if os.environ.get(TRACEBACK):
             raise
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        tell(f"error: {' '.join(str(error).split())}", logging.ERROR)
         sys.exit(error.exit_code)
 
 

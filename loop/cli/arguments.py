@@ -8,11 +8,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from loop.logs import Format, LogStream, begin, tell
 from loop.stopping import Stopped
+
+if TYPE_CHECKING:
+    from loop.bootstrap import Home
+    from loop.config import CampaignSettings
+    from loop.ports import Progress
 
 HomeOption = Annotated[Path, typer.Option("--home", metavar="DIR", help="Folder of everything that runs write.")]
 LedgerOption = Annotated[
@@ -29,6 +35,10 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. training.steps=50. May be repeated."),
 ]
+LogOption = Annotated[
+    Format,
+    typer.Option("--log", envvar="DELTALOOP_LOG", help="Form of the log: plain lines, or JSON, a line an object."),
+]
 ColumnOption = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of this; guessed if left out.")]
 ColumnsOption = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Column of these; may be repeated.")]
 DEFAULT_HOME = Path("mlruns")
@@ -41,7 +51,7 @@ def resumable(again: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt as end:  # which Typer turns into exit code 130
         reason = end.reason if isinstance(end, Stopped) else "interrupted"
-        print(f"{reason}: what is committed is kept; go on with: {again}", file=sys.stderr)
+        tell(f"{reason}: what is committed is kept; go on with: {again}")
         if isinstance(end, Stopped):
             raise typer.Exit(end.exit_code) from None
         raise
@@ -59,3 +69,23 @@ def again(words: list[str], home: Path, ledger: str | None) -> str:
     if ledger is not None and not os.environ.get("DELTALOOP_LEDGER"):
         options += ["--ledger", "URL"]
     return shlex.join(["deltaloop", *words, *options])
+
+
+def begin_log(settings: CampaignSettings, home: Home, form: Format, *, console: int) -> None:
+    """Log a campaign from now on; plain lines of a level from `console` on are shown as well."""
+    service = settings.service
+    begin(
+        home.paths.home / "logs",
+        settings.name,
+        form,
+        log_mb=service.log_mb,
+        log_files=service.log_files,
+        console=console,
+    )
+
+
+def progress_of(form: Format) -> Progress:
+    """Progress on standard error, in the form of the log."""
+    from loop.progress import LineProgress, make_progress
+
+    return LineProgress(LogStream()) if form is Format.JSON else make_progress(sys.stderr)

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loop.cli.arguments import DEFAULT_HOME, FileArgument, HomeOption, LedgerOption, SetOption, again, resumable, typed
+from loop.cli.arguments import (
+    DEFAULT_HOME,
+    FileArgument,
+    HomeOption,
+    LedgerOption,
+    LogOption,
+    SetOption,
+    again,
+    begin_log,
+    progress_of,
+    resumable,
+    typed,
+)
+from loop.logs import Format
 from store.errors import DeltaloopError
 
 if TYPE_CHECKING:
@@ -21,24 +34,29 @@ TOKEN = "DELTALOOP_TOKEN"
 
 
 def serve(
-    file: FileArgument, set_: SetOption = None, home: HomeOption = DEFAULT_HOME, ledger: LedgerOption = None
+    file: FileArgument,
+    set_: SetOption = None,
+    log: LogOption = Format.PLAIN,
+    home: HomeOption = DEFAULT_HOME,
+    ledger: LedgerOption = None,
 ) -> None:
     """Keep a campaign going: rounds, checks and backups when they are due, and an HTTP API."""
     from loop.api.server import answering
-    from loop.bootstrap import make_ports, open_home
+    from loop.bootstrap import check_teacher, make_ports, open_home
     from loop.config import load_settings
     from loop.control import controlling
-    from loop.progress import make_progress
     from loop.service import Service
 
     def read() -> CampaignSettings:
         return load_settings(file, set_ or [])
 
     settings = read()
+    check_teacher(settings)
     place = open_home(home, ledger)
+    begin_log(settings, place, log, console=logging.INFO)
     command = again(["serve", str(file), *typed(None, set_)], home, ledger)
     with resumable(command), controlling(place.ledger, settings.name) as control:
-        progress = control.watching(make_progress(sys.stderr))
+        progress = control.watching(progress_of(log))
         service = Service(place, read, lambda settings: make_ports(place, settings, progress), control)
         with answering(place, service, settings.service, os.environ.get(TOKEN)) as url:
             print(f"campaign `{settings.name}` is served at {url}", flush=True)

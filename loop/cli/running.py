@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loop.cli.arguments import DEFAULT_HOME, FileArgument, HomeOption, LedgerOption, SetOption, again, resumable, typed
+from loop.cli.arguments import (
+    DEFAULT_HOME,
+    FileArgument,
+    HomeOption,
+    LedgerOption,
+    LogOption,
+    SetOption,
+    again,
+    begin_log,
+    progress_of,
+    resumable,
+    typed,
+)
+from loop.logs import Format
 from store.errors import DeltaloopError
 
 if TYPE_CHECKING:
@@ -43,6 +57,7 @@ def run(
     file: FileArgument,
     rounds: Annotated[int | None, typer.Option("--rounds", min=0, help="Override the number of rounds.")] = None,
     set_: SetOption = None,
+    log: LogOption = Format.PLAIN,
     home: HomeOption = DEFAULT_HOME,
     ledger: LedgerOption = None,
 ) -> None:
@@ -58,7 +73,7 @@ def run(
         print(f"campaign `{settings.name}` is finished: nothing to do (raise `rounds` to go on)")
     else:
         with resumable(again(["run", str(file), *typed(rounds, set_)], home, ledger)):
-            _run_campaign(settings, place)
+            _run_campaign(settings, place, log)
     row = find_campaign(place.ledger, settings.name)
     assert row is not None
     show(campaign_table(summary_of(place.ledger, place.blobs, row, place.paths.summaries)))
@@ -122,17 +137,17 @@ def evaluate(
         show(report_table(reports))
 
 
-def _run_campaign(settings: CampaignSettings, place: Home) -> None:
+def _run_campaign(settings: CampaignSettings, place: Home, log: Format) -> None:
     from dataclasses import replace
 
     from loop.bootstrap import check_teacher, make_ports
     from loop.campaign import run_campaign
     from loop.control import controlling
-    from loop.progress import make_progress
     from loop.status import RoundLines
 
     check_teacher(settings)
+    begin_log(settings, place, log, console=logging.WARNING)
     with controlling(place.ledger, settings.name) as control:
-        ports, base_student, teacher = make_ports(place, settings, control.watching(make_progress(sys.stderr)))
+        ports, base_student, teacher = make_ports(place, settings, control.watching(progress_of(log)))
         tracker = RoundLines(ports.tracker, place.ledger, place.blobs, lambda line: print(line, flush=True))
         run_campaign(settings, replace(ports, tracker=tracker, look=control.look), base_student, teacher)
