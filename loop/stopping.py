@@ -33,6 +33,9 @@ SIGNALS = {signal.SIGTERM: ("stopped by SIGTERM", 0), signal.SIGINT: ("interrupt
 INTERRUPT = signal.SIGUSR2
 """Wakes the main thread up, also where it waits for something."""
 
+OVER, WAKE = b"\0", b"\xff"
+"""What is written beside the numbers of signals: nobody listens any more; look at the times."""
+
 AT_ONCE = 130
 """Exit code of a process that did not end its work."""
 
@@ -59,11 +62,20 @@ class Stopping:
     def __init__(
         self,
         end: Callable[[int], object],
+        wake: Callable[[], object] = lambda: None,
         interrupt: Callable[[], object] = interrupt_main_thread,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`end` ends the process at once, with an exit code; `interrupt` has the main thread call `on_interrupt`."""
+        """How it is done.
+
+        Args:
+            end: ends the process at once, with an exit code.
+            wake: tells whoever keeps to the times, by `waits_s`, that they have begun.
+            interrupt: has the main thread call `on_interrupt`.
+            clock: seconds.
+        """
         self._end = end
+        self._wake = wake
         self.interrupt = interrupt
         self._clock = clock
         self._lock = threading.Lock()
@@ -83,6 +95,7 @@ class Stopping:
                 tell(f"{reason}: ending at the next commit, in {GRACE_S:.0f} s at most")
         if again:
             self._end(AT_ONCE)
+        self._wake()
 
     def look(self) -> None:
         """Stopped, if the process is asked to end. Called where nothing is uncommitted."""
@@ -119,8 +132,8 @@ def listening(end: Callable[[int], object] = os._exit) -> Iterator[Stopping]:
     Args:
         end: ends the process at once, with an exit code.
     """
-    stopping = Stopping(end)
     reading, writing = os.pipe()
+    stopping = Stopping(end, wake=lambda: os.write(writing, WAKE))
     for descriptor in (reading, writing):
         os.set_blocking(descriptor, False)
     before = {number: signal.signal(number, _noticed) for number in SIGNALS}
@@ -136,7 +149,7 @@ def listening(end: Callable[[int], object] = os._exit) -> Iterator[Stopping]:
             signal.set_wakeup_fd(woken)
             for number, handler in before.items():
                 signal.signal(number, handler)
-            os.write(writing, b"\0")
+            os.write(writing, OVER)
             thread.join()
             for descriptor in (reading, writing):
                 os.close(descriptor)
@@ -163,7 +176,7 @@ def _listen(stopping: Stopping, descriptor: int) -> None:
         except BlockingIOError:
             continue
         for number in numbers:
-            if number == 0:
+            if number == OVER[0]:
                 return
             if number in SIGNALS:
                 stopping.ask(*SIGNALS[signal.Signals(number)])

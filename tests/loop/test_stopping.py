@@ -15,7 +15,8 @@ from loop.stopping import AT_ONCE, END_S, GRACE_S, Stopped, Stopping
 from tests.conftest import ROOT
 
 WORKER = """
-import os, sys, time
+import os, sys, threading, time
+import loop.stopping
 from loop.stopping import Stopped, listening
 
 def wait(look):
@@ -32,7 +33,13 @@ with listening() as stopping:
         sys.exit(end.exit_code)
 """
 LOOKING = "wait(stopping.look)"
-DEAF = "wait(lambda: None)"
+DEAF = """
+        loop.stopping.GRACE_S = 0.5
+        wait(lambda: None)"""
+ORDERED = """
+        loop.stopping.GRACE_S = 0.5
+        threading.Timer(0.1, stopping.ask, ("ordered", 0)).start()
+        wait(lambda: None)"""
 FORKING = """
         if os.fork() == 0:
             print(os.getpid(), flush=True)
@@ -71,6 +78,12 @@ def test_work_that_does_not_look_is_interrupted() -> None:
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, "ended: stopped by SIGTERM\n")
+
+
+def test_whoever_asks_the_times_are_kept_to() -> None:
+    with working(ORDERED) as process:
+        out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "ended: ordered\n")
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
