@@ -30,6 +30,7 @@ from loop.status import RoundLines
 from store.backup import back_up
 from store.database import now
 from store.errors import DeltaloopError, LeaseLost, UsageError
+from store.index import index_problems
 from store.records import Status, Version
 from store.verify import verify
 
@@ -116,7 +117,7 @@ class Service:
     def _jobs(self) -> Mapping[str, tuple[str, Callable[[], None]]]:
         serving = self._settings.service
         return {
-            "rounds": (serving.rounds, self.rounds),
+            "rounds": (serving.rounds, self._due_rounds),
             "score": (serving.score, partial(self._ask, "score", self.score)),
             "verify": (serving.verify, partial(self._told, "verify", self.verify)),
             "backup": (serving.backup, partial(self._told, "backup", self.backup)),
@@ -141,7 +142,11 @@ class Service:
         settings = self._reread()
         if self.next_round() > index or is_finished(self._home.ledger, self._home.blobs, settings):
             return
-        run_campaign(settings, *self._opened(settings), upto=index)
+        try:
+            run_campaign(settings, *self._opened(settings), upto=index)
+        except Exception:
+            self._made = None  # an engine may be what broke: the next attempt gets a new one
+            raise
 
     def score(self) -> None:
         """Measure Δ of the pool for the student that the campaign has come to."""
@@ -152,12 +157,15 @@ class Service:
     def verify(self) -> None:
         """Recompute every digest. DeltaloopError if something does not match."""
         home = self._home
-        found = verify(home.ledger, home.blobs, home.checkpoints, home.paths.index)
-        for problem in found.problems:
+        found = verify(home.ledger, home.blobs, home.checkpoints)
+        # An index that a round is saving looks damaged for a moment, but not twice.
+        indices = set(index_problems(home.paths.index)).intersection(index_problems(home.paths.index))
+        problems = [*found.problems, *sorted(indices)]
+        for problem in problems:
             log.error(problem)
         log.info("fingerprint: %s; %d orphan blobs", found.fingerprint, len(found.orphans))
-        if found.problems:
-            raise DeltaloopError(f"{len(found.problems)} problem(s) in the home; see `deltaloop verify`")
+        if problems:
+            raise DeltaloopError(f"{len(problems)} problem(s) in the home; see `deltaloop verify`")
 
     def backup(self) -> None:
         """Write an archive, and delete the oldest ones."""
@@ -188,6 +196,12 @@ class Service:
             tracker = RoundLines(ports.tracker, self._home.ledger, self._home.blobs, log.info)
             self._made = settings, (replace(ports, tracker=tracker, look=self._control.look), student, teacher)
         return self._made[1]
+
+    def _due_rounds(self) -> None:
+        try:
+            self.rounds()
+        except DeltaloopError as error:  # the ledger cannot be asked which round is next
+            log.error("rounds: %s", error)
 
     def _ask(self, name: str, work: Callable[[], None], key: str = "") -> None:
         """Have the main thread do a job."""

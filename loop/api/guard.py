@@ -61,7 +61,7 @@ class Guard:
         if self._hosts is not None and _name_of(host) not in self._hosts:
             return 421, "this machine is not asked by that name"
         origin = headers.get("origin")
-        if origin is not None and scope["method"] not in READS and urlsplit(origin.decode("latin-1")).netloc != host:
+        if origin is not None and scope["method"] not in READS and origin.decode("latin-1") not in _origins(host):
             return 403, "a page of another origin may not ask for this"
         if self._token is not None and scope["path"] not in OPEN and not self._holds_token(headers):
             return 401, "this needs the header `Authorization: Bearer TOKEN`"
@@ -74,6 +74,11 @@ class Guard:
         kind, _, token = headers.get("authorization", b"").partition(b" ")
         assert self._token is not None
         return secrets.compare_digest(token.strip(), self._token) and kind.lower() == b"bearer"
+
+
+def _origins(host: str) -> tuple[str, str]:
+    """Of pages that came from here; by way of a proxy, perhaps."""
+    return f"http://{host}", f"https://{host}"
 
 
 def _name_of(host: str) -> str:

@@ -191,7 +191,8 @@ def test_a_damaged_home_fails_the_check(tmp_path: Path) -> None:
     path = served.home.blobs.path(digest)
     path.chmod(0o644)
     path.write_bytes(b"torn")
-    with pytest.raises(DeltaloopError, match=r"1 problem\(s\) in the home"):
+    (tmp_path / "index" / "index-broken.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(DeltaloopError, match=r"2 problem\(s\) in the home"):
         served.service.verify()
 
 
