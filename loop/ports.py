@@ -400,6 +400,10 @@ class Evaluator(Protocol):
         """Names of the suites; `whole` ones, e.g. `easy_vqa_whole`, where a round takes a fixed subsample."""
         ...
 
+    def size(self, suite: str) -> int:
+        """How many questions a suite has; of a harness's task, at most so many."""
+        ...
+
     def contaminated(self, prompt: Prompt) -> str | None:
         """The id of a held-out question that the prompt repeats (same images, same normalised question), or None."""
         ...

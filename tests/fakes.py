@@ -204,6 +204,9 @@ class FakeEvaluator:
     def suites(self, *, whole: bool) -> tuple[str, ...]:
         return ("hard_whole",) if whole else ("easy", "hard")
 
+    def size(self, suite: str) -> int:
+        return len(self._questions[suite.removesuffix("_whole")])
+
     def contaminated(self, prompt: Prompt) -> str | None:
         held_out = {question.prompt.id for suite in self._questions.values() for question in suite}
         return prompt.id if prompt.id in held_out else None

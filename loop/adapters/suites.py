@@ -43,6 +43,10 @@ class SuiteEvaluator:
         names = (*self._evaluation.main, *self._evaluation.beside)
         return tuple(self._held_out.whole(name) for name in names) if whole else names
 
+    def size(self, suite: str) -> int:
+        """How many questions a suite has."""
+        return self._held_out.size(suite)
+
     def contaminated(self, prompt: Prompt) -> str | None:
         """The id of the held-out question, of any suite and of the whole ones, that a prompt repeats; or None."""
         return self._guard.contaminates(prompt)

@@ -7,7 +7,8 @@
 
     running    works: rounds, a Δ report, an evaluation     exchange   prompts in, prompts and students out
     looking    only looks                                 facts      verify, backup, restore
-    operating  serve, pause, resume, stop                 arguments  what several of them take
+    operating  serve, pause, resume, stop                 planning  what it will cost, which budget is best
+    arguments  what several of them take
 
 Results go to standard output, progress and errors to standard error. Each command imports what it needs when it runs:
 `--help` and `status` are quick.
@@ -22,7 +23,7 @@ import warnings
 
 import typer
 
-from loop.cli import exchange, facts, looking, operating, running
+from loop.cli import exchange, facts, looking, operating, planning, running
 from loop.logs import end, tell
 from store.errors import DeltaloopError
 
@@ -48,6 +49,7 @@ for _command in (
     exchange.student,
     exchange.export,
     running.evaluate,
+    planning.plan,
     looking.doctor,
     operating.serve,
     operating.pause,

@@ -53,6 +53,12 @@ class HarnessEvaluator:
         tasks = self._evaluation.tasks
         return (*self._own.suites(whole=whole), *(f"{task}{WHOLE}" if whole else task for task in tasks))
 
+    def size(self, suite: str) -> int:
+        """Of a task, the limit of a round: how many questions the whole has is known to the harness alone."""
+        if suite.removesuffix(WHOLE) in self._evaluation.tasks:
+            return self._evaluation.questions
+        return self._own.size(suite)
+
     def contaminated(self, prompt: Prompt) -> str | None:
         """The id of the held-out question of our own suites that a prompt repeats, or None."""
         return self._own.contaminated(prompt)

@@ -1,0 +1,57 @@
+"""`plan` against what a run of the same file then spends."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from loop.bootstrap import open_home
+from loop.summary import outputs_of, reader, spent_of
+from store.records import Report, Spent
+from tests.conftest import ROOT, SMOKE, Calls
+
+WITHIN = 0.3
+EMBEDDED = ROOT / "scripts" / "campaigns" / "embedded.toml"
+GIVEN = ("--prompts", "1000000", "--tokens", "200", "--teacher-rate", "100", "--student-rate", "1000")
+
+
+@pytest.mark.slow
+def test_the_plan_of_the_smoke_campaign_comes_true(call: Calls, smoke_home: Path, tmp_path: Path) -> None:
+    done = call("plan", SMOKE, "--json", "--home", tmp_path / "home")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    place = open_home(smoke_home)
+    outputs = [outputs_of(row, reader(place.blobs)) for row in place.ledger.rounds("smoke")]
+    spent = Spent.total(map(spent_of, outputs))
+    for name in ("teacher_samples", "student_samples", "teacher_tokens", "student_tokens", "train_tokens"):
+        assert told["total"][name] == pytest.approx(getattr(spent, name), rel=WITHIN), name
+    reports = [output for own in outputs for output in own.values() if isinstance(output, Report)]
+    answered = {(row.version, suite.suite): len(suite.values) for row in reports for suite in row.suites}
+    assert told["total"]["answers"] == sum(answered.values())
+    assert 0 < told["total"]["device_hours"] < 1
+    assert told["probe"]["seconds"] > 0
+    assert told["scaled"]["10000000"]["teacher_samples"] > 40 * told["scaled"]["200000"]["teacher_samples"]
+    assert open_home(tmp_path / "home").ledger.campaigns() == ()
+
+
+def test_with_everything_given_no_model_is_touched(call: Calls, tmp_path: Path) -> None:
+    file = tmp_path / "campaign.toml"
+    file.write_text('name = "big"\n[models]\nteacher = "some/absent-235B"\nstudent = "some/absent-8B"\n')
+    done = call("plan", file, *GIVEN, "--train-rate", "500", "--json", "--home", tmp_path / "home")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert told["probe"]["prompts"] == 0
+    assert told["rounds"][1]["teacher_samples"] > 8_000_000
+    assert told["rounds"][1]["device_hours"] > 200 * 8_000_000 / 100 / 3600
+    assert told["rounds"][1]["storage_bytes"] > 32e9  # a checkpoint of 8 billion parameters in float32 among it
+
+
+def test_the_tables_say_what_is_assumed(call: Calls, tmp_path: Path) -> None:
+    done = call("plan", EMBEDDED, *GIVEN, "--train-rate", "500", "--home", tmp_path / "home")
+    assert done.code == 0, done.err
+    assert re.search(r"^assumed +$", done.out, re.M)
+    assert "every round promotes its student" in done.out
+    assert "10,000,000" in done.out
