@@ -28,6 +28,8 @@ SAMPLES = 4
 """Per prompt and model."""
 SAMPLING_S, TRAINING_S = 12.0, 20.0
 """What sampling one model, and training, may take: with all other work, less than a minute."""
+GROWTH = 4
+"""Of the number of prompts, while there is time for more."""
 STEPS = 3
 """Of training, after a first one that is not counted."""
 REPLY_TOKENS = 60
@@ -105,8 +107,10 @@ def _sample(settings: CampaignSettings, sampler: Sampler, prompts: Sequence[Prom
         return drawn, time.monotonic() - begun
 
     _, loading_s = draw(prompts[:1], 1)
-    _, seconds = draw(prompts[:2], 1)
-    num = max(2, min(len(prompts), int(SAMPLING_S / ((1 + SAMPLES) * max(seconds, 1e-6) / 2))))
+    num, seconds = 1, 0.0
+    while num < len(prompts) and seconds * GROWTH * (1 + SAMPLES) < SAMPLING_S:
+        num = min(len(prompts), num * GROWTH)
+        _, seconds = draw(prompts[:num], 1)
     once, once_s = draw(prompts[:num], 1)
     several, several_s = draw(prompts[:num], SAMPLES)
     tokens = sum(row.num_tokens for row in once), sum(row.num_tokens for row in several)
