@@ -288,4 +288,4 @@ def check_teacher(settings: CampaignSettings) -> None:
 
     engine = settings.engines.teacher
     if isinstance(engine, ServerEngine) and settings.rounds:
-        check_scoring(engine, settings.models.teacher, top=settings.training.scored_top)
+        check_scoring(engine, settings.models.teacher, top=settings.training.teacher_top)

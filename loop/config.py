@@ -277,11 +277,6 @@ class Training(Section):
     token_budget: Positive | None = None
     """Stop after this many response tokens, whatever `steps` says."""
 
-    @property
-    def scored_top(self) -> int:
-        """How many likeliest tokens an engine is asked for: at least one, or it does not score at all."""
-        return max(self.teacher_top, 1)
-
 
 SUITE_LISTS = ("main", "beside")
 

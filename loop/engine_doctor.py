@@ -67,7 +67,7 @@ def _server(settings: CampaignSettings, role: Role, engine: ServerEngine, *, pro
                     continue
             if scores:
                 own = engine.model_copy(update={"endpoints": (url,)})
-                check_scoring(own, source, top=settings.training.scored_top, num_images=int(probe))
+                check_scoring(own, source, top=settings.training.teacher_top, num_images=int(probe))
                 found += ", and scores responses for the training"
             yield Finding(key, found)
         except DeltaloopError as error:

@@ -266,7 +266,7 @@ class Scorer(Protocol):
     def score(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[int]], *, top: int) -> list[TokenScores]:
         """Scores of a response per prompt, as token ids of the version's tokenizer, with the `top` likeliest tokens.
 
-        Every response has at least one token.
+        Every response has at least one token. `top` may be 0: the given tokens alone.
         """
         ...
 

@@ -48,7 +48,7 @@ class Probe:
 
     def check(self, scorer: Scorer, name: str) -> float:
         """The mean difference of the scorer's log-probabilities, in nats. ModelUnusable if it is too large."""
-        served = scorer.score([self.prompt], [self.response], top=1)[0].given
+        served = scorer.score([self.prompt], [self.response], top=0)[0].given
         difference = float(np.abs(served - self.log_probs).mean())
         if not difference <= TOLERANCE[self.dtype]:  # which NaN is not either
             raise ModelUnusable(

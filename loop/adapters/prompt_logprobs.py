@@ -1,9 +1,13 @@
-"""vLLM's `prompt_logprobs`, in process and of a server: per place of a prompt, token id -> log-probability and rank."""
+"""What vLLM tells of given tokens, in process and as a server.
+
+`prompt_logprobs`           per place of a prompt, token id -> log-probability and rank
+`prompt_logprob_token_ids`  log-probabilities of the token ids that were asked for, where vLLM has it
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -28,3 +32,9 @@ def token_scores(places: Sequence[Mapping[int, LogProb]], response: Sequence[int
         np.array([[token for token, _ in place] for place in best], dtype=np.int64),
         np.array([[entry.logprob for _, entry in place] for place in best], dtype=np.float32),
     )
+
+
+def given_scores(log_probs: Any) -> TokenScores:
+    """vLLM's log-probabilities [tokens, 1] of a response's tokens, asked for by their ids."""
+    given = np.asarray(log_probs, dtype=np.float32)[:, 0]
+    return TokenScores(given, np.empty((len(given), 0), dtype=np.int64), np.empty((len(given), 0), dtype=np.float32))

@@ -93,7 +93,7 @@ class ScoringTeacher:
         """
         lengths = responses.mask.sum(-1).tolist()
         given = [row[:length] for row, length in zip(responses.ids.tolist(), lengths, strict=True)]
-        scores = self._scorer.score(prompts, given, top=settings.scored_top)
+        scores = self._scorer.score(prompts, given, top=settings.teacher_top)
         found = [len(one.given) for one in scores]
         if found != lengths:
             raise ModelUnusable(

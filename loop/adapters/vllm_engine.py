@@ -18,7 +18,7 @@ from loop.adapters.aside import Aside
 from loop.adapters.encoding import open_image
 from loop.adapters.models import source_folder
 from loop.adapters.probing import Probe, make_probe
-from loop.adapters.prompt_logprobs import token_scores
+from loop.adapters.prompt_logprobs import given_scores, token_scores
 from loop.adapters.reading import Reader, load_reader
 from loop.engine_settings import VllmEngine
 from loop.ports import TokenScores
@@ -188,14 +188,27 @@ class VllmSampler:
             ]
 
     def score(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[int]], *, top: int) -> list[TokenScores]:
-        """Log-probabilities of each response's tokens and of the `top` (at most `MAX_TOP`) likeliest ones."""
+        """Log-probabilities of each response's tokens and of the `top` (at most `MAX_TOP`) likeliest ones.
+
+        vLLM tells `prompt_logprobs` of the whole prompt, place by place; of given tokens alone it tells no more than
+        them, where it can and the prompts are text.
+        """
         from vllm import SamplingParams
 
         requests = [self._request(prompt, response) for prompt, response in zip(prompts, responses, strict=True)]
-        # One token is generated, as vLLM generates always; it is dropped.
-        outputs = self._ask(
-            requests, [SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=top)] * len(requests)
-        )
+        plain = {"max_tokens": 1, "temperature": 0.0}  # one token is generated, as vLLM generates always; it is dropped
+        # How many tokens a picture takes, only the engine knows; the response's place must be said in tokens.
+        if top == 0 and not any(prompt.images for prompt in prompts) and scores_given_ids(self.llm):
+            params = [
+                SamplingParams(
+                    prompt_logprob_token_ids=[[token] for token in response],
+                    prompt_logprob_start=len(request["prompt_token_ids"]) - len(response) - 1,
+                    **plain,
+                )
+                for request, response in zip(requests, responses, strict=True)
+            ]
+            return [given_scores(output.prompt_token_id_logprobs) for output in self._ask(requests, params)]
+        outputs = self._ask(requests, [SamplingParams(prompt_logprobs=top, **plain)] * len(requests))
         return [
             token_scores(output.prompt_logprobs[-len(response) :], response, top)
             for output, response in zip(outputs, responses, strict=True)
@@ -251,6 +264,14 @@ class VllmSampler:
         text = self._reader.tokenizer.decode(completion.token_ids, skip_special_tokens=True).strip()
         cut = completion.finish_reason == "length"
         return Sample(prompt.id, index, seed, text, len(completion.token_ids), truncated=cut)
+
+
+def scores_given_ids(llm: Any) -> bool:
+    """Whether an engine scores token ids that it is given: newer vLLMs do where their second model runner runs."""
+    from vllm import SamplingParams
+
+    takes = "prompt_logprob_token_ids" in SamplingParams.__annotations__
+    return takes and bool(llm.llm_engine.vllm_config.use_v2_model_runner)
 
 
 def _all(completions: Sequence[Any], n: int) -> Sequence[Any]:

@@ -9,11 +9,14 @@ import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from loop.adapters.models import Models
+from loop.adapters.reading import load_reader
 from loop.adapters.sampler import TransformersSamplers
 from loop.adapters.vllm_engine import VllmSampler, VllmSamplers, start_llm
 from loop.config import Sampling
@@ -72,6 +75,41 @@ def test_vllm_answers_as_a_text_only_model_does_in_transformers(
         list(samplers.open(version).sample([Prompt.make("x" * 300)], 1, seed=0, settings=WARM))
     assert list(samplers.open(version).sample(prompts, 1, seed=0, settings=WARM)), "the engine goes on"
     samplers.close()
+
+
+class ScoringLlm:
+    """An engine of a vLLM that scores token ids which it is given: each token t with -t."""
+
+    def __init__(self, *, can: bool) -> None:
+        self.llm_engine = SimpleNamespace(vllm_config=SimpleNamespace(use_v2_model_runner=can))
+        self.asked: list[Any] = []
+
+    def generate(self, requests: list[dict[str, Any]], params: list[Any], *, use_tqdm: bool) -> list[Any]:
+        self.asked = params
+        return [self._scored(request["prompt_token_ids"], own) for request, own in zip(requests, params, strict=True)]
+
+    def _scored(self, ids: list[int], params: Any) -> Any:
+        if params.prompt_logprob_token_ids is None:
+            places = [None, *({token: SimpleNamespace(logprob=-token, rank=9)} for token in ids[1:])]
+            return SimpleNamespace(prompt_logprobs=places)
+        rows = params.prompt_logprob_token_ids
+        assert len(rows) == len(ids) - 1 - params.prompt_logprob_start, "what vLLM requires"
+        return SimpleNamespace(prompt_token_id_logprobs=-np.asarray(rows, dtype=np.float32))
+
+
+@NEEDS_VLLM
+@pytest.mark.parametrize(("can", "images", "asks_ids"), [(True, 0, True), (True, 1, False), (False, 0, False)])
+def test_vllm_is_asked_for_given_tokens_alone_where_it_can(
+    tmp_path: Path, blobs: FileBlobs, can: bool, images: int, asks_ids: bool
+) -> None:
+    reader = load_reader(str(write_model(tmp_path / "model", seed=0)), name="model")
+    llm = ScoringLlm(can=can)
+    sampler = VllmSampler(version_of(tmp_path / "model"), reader, blobs, llm, probe=None, sleeps=False)  # type: ignore[arg-type]
+    prompts = make_prompts(2, blobs, images=bool(images))
+    scores = sampler.score(prompts, [[7, 8, 9], [5]], top=0)
+    assert [own.given.tolist() for own in scores] == [[-7.0, -8.0, -9.0], [-5.0]]
+    assert [own.top_ids.shape for own in scores] == [own.top.shape for own in scores] == [(3, 0), (1, 0)]
+    assert all((own.prompt_logprob_token_ids is not None) is asks_ids for own in llm.asked)
 
 
 class FakeLlm:
