@@ -226,24 +226,34 @@ class Index(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class SamplingJob:
+    """What a sampler is to draw; the same job may always give the same samples."""
+
+    prompts: Sequence[Prompt]
+    n: int
+    """Samples per prompt."""
+    seed: int
+    settings: Sampling
+    """`temperature` 0 is greedy."""
+    first_index: int = 0
+    schema: Mapping[str, object] | None = None
+    """JSON schema of the responses. An engine that can holds them to it; who passes one validates what comes back."""
+
+    @property
+    def indices(self) -> range:
+        """Of the samples of each prompt."""
+        return range(self.first_index, self.first_index + self.n)
+
+
 class Sampler(Protocol):
     """Draws responses of one model version."""
 
-    def sample(
-        self,
-        prompts: Sequence[Prompt],
-        n: int,
-        *,
-        seed: int,
-        settings: Sampling,
-        first_index: int = 0,
-        schema: Mapping[str, object] | None = None,
-    ) -> Iterator[list[Sample]]:
-        """Yield, as they finish, lists of samples: n per prompt, indices from `first_index`.
+    def sample(self, job: SamplingJob) -> Iterator[list[Sample]]:
+        """Yield, as they finish, lists of samples.
 
         Each sample draws from its own generator, seeded by (seed, prompt id, index): neither the batch nor the order
-        matters. `settings.temperature == 0` is greedy. An engine that can, holds every response to the JSON `schema`;
-        others ignore it, so who passes one validates what comes back.
+        matters.
         """
         ...
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from loop.config import Sampling
-from loop.ports import Ports, SamplingPorts
+from loop.ports import Ports, SamplingJob, SamplingPorts
 from loop.work import Work
 from policies.answers import VERSION, AnswerSettings, canonical, extract, options_in
 from policies.divergence import answer_class
@@ -229,15 +229,8 @@ def _draw(
     drawing: Drawing, prompts: Sequence[Prompt], start: int, stop: int, ports: SamplingPorts
 ) -> Iterator[list[Rollout]]:
     sampler, by_id = ports.samplers.open(drawing.version), {prompt.id: prompt for prompt in prompts}
-    chunks = sampler.sample(
-        prompts,
-        stop - start,
-        seed=drawing.seed,
-        settings=drawing.settings,
-        first_index=start,
-        schema=drawing.schema,
-    )
-    for chunk in chunks:
+    job = SamplingJob(prompts, stop - start, drawing.seed, drawing.settings, start, drawing.schema)
+    for chunk in sampler.sample(job):
         yield [as_rollout(sample, by_id[sample.prompt_id], drawing) for sample in chunk]
 
 

@@ -25,6 +25,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from loop.config import Pool, Sampling
+from loop.ports import SamplingJob
 from store.records import Prompt, Role, Sample
 
 if TYPE_CHECKING:
@@ -166,10 +167,10 @@ def _run_side(options: argparse.Namespace) -> None:
     began = time.perf_counter()
     version = resolve_version(options.model, Role.TEACHER, checkpoints)
     sampler = _samplers(options.side, blobs, checkpoints).open(version)
-    list(sampler.sample(asked[:4], 1, seed=0, settings=SETTINGS))  # the first batch of an engine is slower
+    list(sampler.sample(SamplingJob(asked[:4], 1, 0, SETTINGS)))  # the first batch of an engine is slower
     start_s, began = time.perf_counter() - began, time.perf_counter()
     drawn: dict[str, list[Sample]] = {}
-    for chunk in sampler.sample(unique, options.samples, seed=options.seed, settings=SETTINGS):
+    for chunk in sampler.sample(SamplingJob(unique, options.samples, options.seed, SETTINGS)):
         for one in chunk:
             drawn.setdefault(one.prompt_id, []).append(one)
     seconds = time.perf_counter() - began

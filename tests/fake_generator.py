@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from loop.config import Sampling
+from loop.ports import SamplingJob
 from store.records import Prompt, Sample, derive_seed
 from tests.fakes import SKILLS, Beat
 
@@ -66,21 +66,12 @@ class FakeGenerator:
         self.asked: list[Prompt] = []
         self.schemas: list[Mapping[str, object] | None] = []
 
-    def sample(
-        self,
-        prompts: Sequence[Prompt],
-        n: int,
-        *,
-        seed: int,
-        settings: Sampling,
-        first_index: int = 0,
-        schema: Mapping[str, object] | None = None,
-    ) -> Iterator[list[Sample]]:
-        for prompt in prompts:
+    def sample(self, job: SamplingJob) -> Iterator[list[Sample]]:
+        for prompt in job.prompts:
             self._beat("generate")
-            self.asked += [prompt] * n
-            self.schemas.append(schema)
-            yield [self._one(prompt, index, seed) for index in range(first_index, first_index + n)]
+            self.asked += [prompt] * job.n
+            self.schemas.append(job.schema)
+            yield [self._one(prompt, index, job.seed) for index in job.indices]
 
     def _one(self, prompt: Prompt, index: int, seed: int) -> Sample:
         own = derive_seed(seed, prompt.id, index)

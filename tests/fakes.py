@@ -9,7 +9,7 @@ Each operation first calls `beat`, so that a test can count them, or interrupt o
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,18 @@ from loop.adapters.model_synthesizer import ModelSynthesizer
 from loop.adapters.templates import Templates
 from loop.config import CampaignSettings, Pool, Sampling
 from loop.generator import Generator
-from loop.ports import Advance, Ports, Progress, Proposal, Proposed, Sampler, TrainingJob, TrainingRun, Wanted
+from loop.ports import (
+    Advance,
+    Ports,
+    Progress,
+    Proposal,
+    Proposed,
+    Sampler,
+    SamplingJob,
+    TrainingJob,
+    TrainingRun,
+    Wanted,
+)
 from loop.work import Work
 from store.blobs import FileBlobs
 from store.checkpoints import FileCheckpoints, folder_digest
@@ -65,20 +76,11 @@ class Scripted:
     def open(self, version: Version) -> Scripted:
         return self
 
-    def sample(
-        self,
-        prompts: Sequence[Prompt],
-        n: int,
-        *,
-        seed: int,
-        settings: Sampling,
-        first_index: int = 0,
-        schema: Mapping[str, object] | None = None,
-    ) -> Iterator[list[Sample]]:
-        self.batches.append(list(prompts))
-        self.settings.append((n, settings))
-        for prompt in reversed(prompts):
-            yield [Sample(prompt.id, 0, seed, self._answer(prompt), 5, truncated=self._truncated)]
+    def sample(self, job: SamplingJob) -> Iterator[list[Sample]]:
+        self.batches.append(list(job.prompts))
+        self.settings.append((job.n, job.settings))
+        for prompt in reversed(job.prompts):
+            yield [Sample(prompt.id, 0, job.seed, self._answer(prompt), 5, truncated=self._truncated)]
 
 
 class FakeSampler:
@@ -89,19 +91,10 @@ class FakeSampler:
         self._otherwise = otherwise
         self._beat = beat
 
-    def sample(
-        self,
-        prompts: Sequence[Prompt],
-        n: int,
-        *,
-        seed: int,
-        settings: Sampling,
-        first_index: int = 0,
-        schema: Mapping[str, object] | None = None,
-    ) -> Iterator[list[Sample]]:
-        for prompt in prompts:
+    def sample(self, job: SamplingJob) -> Iterator[list[Sample]]:
+        for prompt in job.prompts:
             self._beat("sample")
-            yield [self._one(prompt, index, seed, settings) for index in range(first_index, first_index + n)]
+            yield [self._one(prompt, index, job.seed, job.settings) for index in job.indices]
 
     def _one(self, prompt: Prompt, index: int, seed: int, settings: Sampling) -> Sample:
         own = derive_seed(seed, prompt.id, index)
@@ -214,7 +207,7 @@ class FakeEvaluator:
     def evaluate(self, version: Version, suite: str, progress: Progress) -> SuiteReport:
         self._beat("evaluate")
         prompts = [question.prompt for question in self._questions[suite.removesuffix("_whole")]]
-        chunks = self._samplers.open(version).sample(prompts, 1, seed=7, settings=Sampling())
+        chunks = self._samplers.open(version).sample(SamplingJob(prompts, 1, 7, Sampling()))
         answers = {sample.prompt_id: sample.text for chunk in chunks for sample in chunk}
         values = tuple(float(answers[prompt.id].endswith(f" {gold(prompt)}")) for prompt in prompts)
         families = tuple(prompt.attributes["family"] for prompt in prompts)

@@ -6,15 +6,14 @@ prompts + responses -> logits of the whole vocabulary -> the likeliest tokens
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
 from loop.adapters.decoding import Drawn, Wanted, draw
 from loop.adapters.distilling import Responses, response_logits
 from loop.adapters.models import Loaded, Models
-from loop.config import Sampling
-from loop.ports import TokenScores
+from loop.ports import SamplingJob, TokenScores
 from store.records import Prompt, Sample, Version, derive_seed
 
 SCORING_BATCH = 8
@@ -39,24 +38,14 @@ class TransformersSampler:
         self._models = models
         self._loaded = loaded
 
-    def sample(
-        self,
-        prompts: Sequence[Prompt],
-        n: int,
-        *,
-        seed: int,
-        settings: Sampling,
-        first_index: int = 0,
-        schema: Mapping[str, object] | None = None,
-    ) -> Iterator[list[Sample]]:
-        """Yield the samples of `settings.batch` prompts at a time, in the order of the prompts, n each.
+    def sample(self, job: SamplingJob) -> Iterator[list[Sample]]:
+        """Yield the samples of `settings.batch` prompts at a time, in the order of the prompts.
 
-        Each sample draws from the seed (seed, prompt id, index); `schema` is ignored. ModelUnusable if the model's
+        Each sample draws from the seed (seed, prompt id, index); a schema is ignored. ModelUnusable if the model's
         logits are not numbers; UnreadableImage if an image cannot be decoded.
         """
-        indices = range(first_index, first_index + n)
-        for start in range(0, len(prompts), settings.batch):
-            yield self._draw(prompts[start : start + settings.batch], indices, seed, settings)
+        for start in range(0, len(job.prompts), job.settings.batch):
+            yield self._draw(job.prompts[start : start + job.settings.batch], job)
 
     @torch.inference_mode()
     def score(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[int]], *, top: int) -> list[TokenScores]:
@@ -74,8 +63,11 @@ class TransformersSampler:
             scores += [TokenScores(*(part.numpy() for part in one)) for one in zip(*parts, strict=True)]
         return scores
 
-    def _draw(self, prompts: Sequence[Prompt], indices: range, seed: int, settings: Sampling) -> list[Sample]:
-        wanted = [Wanted(prompt.id, [derive_seed(seed, prompt.id, index) for index in indices]) for prompt in prompts]
+    def _draw(self, prompts: Sequence[Prompt], job: SamplingJob) -> list[Sample]:
+        settings = job.settings
+        wanted = [
+            Wanted(prompt.id, [derive_seed(job.seed, prompt.id, index) for index in job.indices]) for prompt in prompts
+        ]
         batch = self._models.encode(self._loaded, prompts)
         drawn = draw(self._loaded, batch, wanted, temperature=settings.temperature, max_tokens=settings.max_tokens)
         texts = iter(
@@ -84,5 +76,5 @@ class TransformersSampler:
         return [
             Sample(prompt.id, index, own_seed, next(texts).strip(), len(one.tokens), truncated=not one.ended)
             for prompt, asked, own in zip(prompts, wanted, drawn, strict=True)
-            for index, own_seed, one in zip(indices, asked.seeds, own, strict=True)
+            for index, own_seed, one in zip(job.indices, asked.seeds, own, strict=True)
         ]

@@ -34,7 +34,7 @@ from loop.adapters.server_wire import (
 from loop.adapters.side_by_side import side_by_side
 from loop.config import Sampling
 from loop.engine_settings import ServerEngine
-from loop.ports import Blobs, TokenScores
+from loop.ports import Blobs, SamplingJob, TokenScores
 from store.errors import ModelUnusable, ServerUnavailable
 from store.records import Prompt, Role, Sample, Version, derive_seed, digest_of
 
@@ -91,20 +91,11 @@ class ServerSampler:
         self._blobs = blobs
         self._first_rest = first_rest
 
-    def sample(
-        self,
-        prompts: Sequence[Prompt],
-        n: int,
-        *,
-        seed: int,
-        settings: Sampling,
-        first_index: int = 0,
-        schema: Mapping[str, object] | None = None,
-    ) -> Iterator[list[Sample]]:
-        """Yield samples as they come, in any order, n per prompt.
+    def sample(self, job: SamplingJob) -> Iterator[list[Sample]]:
+        """Yield samples as they come, in any order.
 
         Each sample asks the server for the seed (seed, prompt id, index), and for structured output if there is a
-        `schema`; what it makes of these depends on the server. A prompt that the server refuses gets empty responses:
+        schema; what it makes of these depends on the server. A prompt that the server refuses gets empty responses:
         truncated if it leaves no room for one, else without an answer; a warning says why.
 
         Raises:
@@ -113,36 +104,32 @@ class ServerSampler:
             ModelUnusable: If a server refuses the key, does not have the model, or refuses any prompt.
             UnreadableImage: If an image cannot be decoded.
         """
-        indices = range(first_index, first_index + n)
-        wanted = self._wanted(prompts, indices, seed)
         with asyncio.Runner() as runner:
-            chunks = self._chunks(wanted, settings, schema)
+            chunks = self._chunks(job)
             try:
                 while (chunk := runner.run(_next(chunks))) is not None:
                     yield chunk
             finally:
                 runner.run(chunks.aclose())
 
-    def _wanted(self, prompts: Sequence[Prompt], indices: range, seed: int) -> Iterator[_Wanted]:
+    def _wanted(self, job: SamplingJob) -> Iterator[_Wanted]:
         """One after the other: a picture is in memory while its requests are in flight."""
-        for prompt in prompts:
+        for prompt in job.prompts:
             message = user_message(prompt, self._blobs)
-            for index in indices:
-                yield _Wanted(prompt, message, index, derive_seed(seed, prompt.id, index))
+            for index in job.indices:
+                yield _Wanted(prompt, message, index, derive_seed(job.seed, prompt.id, index))
 
     def score(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[int]], *, top: int) -> list[TokenScores]:
         """Log-probabilities of each response's tokens and of the `top` likeliest ones; errors of `score_responses`."""
         pairs = list(zip(prompts, responses, strict=True))
         return asyncio.run(score_responses(self._engine, self._model, self._blobs, pairs, top=top))
 
-    async def _chunks(
-        self, wanted: Iterator[_Wanted], settings: Sampling, schema: Mapping[str, object] | None
-    ) -> AsyncGenerator[list[Sample], None]:
+    async def _chunks(self, job: SamplingJob) -> AsyncGenerator[list[Sample], None]:
         failed: list[RequestFailed] = []
         asked = 0
         async with ServerClient(self._engine, self._model, first_rest=self._first_rest) as client:
-            requests = _Requests(client, settings, schema)
-            draws = side_by_side((requests.draw(one) for one in wanted), self._engine.concurrency)
+            requests = _Requests(client, job.settings, job.schema)
+            draws = side_by_side((requests.draw(one) for one in self._wanted(job)), self._engine.concurrency)
             async with aclosing(draws):
                 async for done in draws:
                     asked += len(done)

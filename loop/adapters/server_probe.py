@@ -14,6 +14,7 @@ from loop.adapters.images import to_png
 from loop.adapters.server import ServerSampler
 from loop.config import Sampling
 from loop.engine_settings import ServerEngine
+from loop.ports import SamplingJob
 from policies.divergence import score_all
 from policies.extraction import without_thinking
 from store.records import Prompt
@@ -36,7 +37,7 @@ def shows_images(engine: ServerEngine, source: str, *, max_tokens: int) -> bool:
     settings = Sampling(temperature=1.0, max_tokens=max_tokens)
     sampler = ServerSampler(engine, engine.served_name or source, aside)
     answers: dict[str, list[str]] = {prompt.id: [] for prompt in prompts}
-    for chunk in sampler.sample(prompts, SAMPLES, seed=0, settings=settings):
+    for chunk in sampler.sample(SamplingJob(prompts, SAMPLES, 0, settings)):
         for one in chunk:
             answers[one.prompt_id].append(without_thinking(one.text).strip().lower()[:ANSWER_CHARACTERS])
     first, second = ([own] for own in answers.values())

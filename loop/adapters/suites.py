@@ -16,6 +16,7 @@ from loop.adapters.aside import Aside
 from loop.adapters.held_out import BY_DOMAIN, METRIC_BY_DOMAIN, open_held_out
 from loop.adapters.images import HeldOutGuard
 from loop.metrics import METRICS
+from loop.ports import SamplingJob
 from policies.answers import extract
 from store.records import HeldOutQuestion, Prompt, SuiteReport, Version
 
@@ -70,7 +71,7 @@ class SuiteEvaluator:
     def _answers(self, sampler: Sampler, prompts: Sequence[Prompt]) -> dict[str, str | None]:
         """By prompt id; a truncated response has no answer."""
         unique = list({prompt.id: prompt for prompt in prompts}.values())
-        chunks = sampler.sample(unique, 1, seed=self._evaluation.seed, settings=self._sampling)
+        chunks = sampler.sample(SamplingJob(unique, 1, self._evaluation.seed, self._sampling))
         pattern = self._sampling.answer_pattern
         return {
             sample.prompt_id: None if sample.truncated else extract(sample.text, pattern)

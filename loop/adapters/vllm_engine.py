@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,11 @@ from loop.adapters.probing import Probe, make_probe
 from loop.adapters.prompt_logprobs import given_scores, token_scores
 from loop.adapters.reading import Reader, load_reader
 from loop.engine_settings import VllmEngine
-from loop.ports import TokenScores
+from loop.ports import SamplingJob, TokenScores
 from store.errors import ModelUnusable
 from store.records import Prompt, Sample, Version, derive_seed
 
 if TYPE_CHECKING:
-    from loop.config import Sampling
     from loop.ports import Blobs, Checkpoints
 
 MAX_TOP = 256
@@ -143,20 +142,11 @@ class VllmSampler:
         self._asleep = False
         self._in_use = False
 
-    def sample(
-        self,
-        prompts: Sequence[Prompt],
-        n: int,
-        *,
-        seed: int,
-        settings: Sampling,
-        first_index: int = 0,
-        schema: Mapping[str, object] | None = None,
-    ) -> Iterator[list[Sample]]:
-        """Yield the samples of `settings.batch` prompts at a time, in the order of the prompts, n each.
+    def sample(self, job: SamplingJob) -> Iterator[list[Sample]]:
+        """Yield the samples of `settings.batch` prompts at a time, in the order of the prompts.
 
         A prompt is one request. vLLM gives sample i of a request the seed `request seed + i`, so a sample's seed is
-        (seed, prompt id) + index, in whatever request it is drawn. A `schema` is enforced.
+        (seed, prompt id) + index, in whatever request it is drawn. A schema is enforced.
 
         Raises:
             ModelUnusable: If a prompt does not fit into `max_model_len`.
@@ -165,26 +155,27 @@ class VllmSampler:
         from vllm import SamplingParams
         from vllm.sampling_params import StructuredOutputsParams
 
+        settings = job.settings
         options: dict[str, Any] = {
-            "n": 1 if settings.temperature == 0 else n,  # vLLM refuses to answer greedily more than once
+            "n": 1 if settings.temperature == 0 else job.n,  # vLLM refuses to answer greedily more than once
             "temperature": settings.temperature,
             "max_tokens": settings.max_tokens,
             "stop_token_ids": sorted(self._reader.stop_ids),
             "logit_bias": dict.fromkeys(sorted(self._reader.placeholder_ids), NEVER) or None,
         }
-        if schema is not None:
-            options["structured_outputs"] = StructuredOutputsParams(json=dict(schema))
-        for begin in range(0, len(prompts), settings.batch):
-            some = prompts[begin : begin + settings.batch]
-            firsts = [derive_seed(seed, prompt.id) % SEEDS + first_index for prompt in some]
+        if job.schema is not None:
+            options["structured_outputs"] = StructuredOutputsParams(json=dict(job.schema))
+        for begin in range(0, len(job.prompts), settings.batch):
+            some = job.prompts[begin : begin + settings.batch]
+            firsts = [derive_seed(job.seed, prompt.id) % SEEDS + job.first_index for prompt in some]
             outputs = self._ask(
                 [self._request(prompt) for prompt in some],
                 [SamplingParams(seed=first, **options) for first in firsts],
             )
             yield [
-                self._sample(prompt, first_index + place, first + place, completion)
+                self._sample(prompt, job.first_index + place, first + place, completion)
                 for prompt, first, output in zip(some, firsts, outputs, strict=True)
-                for place, completion in enumerate(_all(output.outputs, n))
+                for place, completion in enumerate(_all(output.outputs, job.n))
             ]
 
     def score(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[int]], *, top: int) -> list[TokenScores]:

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from loop.adapters.server import ServerSampler
 from loop.bootstrap import check_endpoint, make_ports, open_home, shows_images
 from loop.campaign import run_campaign
-from loop.config import CampaignSettings, load_settings
+from loop.config import CampaignSettings, Sampling, load_settings
 from loop.engine_settings import ServerEngine
+from loop.ports import SamplingJob
 from loop.progress import make_progress
 from scripts.compare_served_teacher import changed, compare
-from store.records import Status
+from store.blobs import FileBlobs
+from store.records import Prompt, Status
 from store.verify import verify
 from tests.conftest import SMOKE
 from tests.vllm_environment.serving import Served
@@ -56,3 +59,13 @@ def test_the_probe_sees_that_pictures_reach_the_model(vllm_server: Served) -> No
     engine = engine_of(vllm_server)
     check_endpoint(engine, "embedded:teacher", vllm_server.url)
     assert shows_images(engine, "embedded:teacher", vllm_server.url, max_tokens=32)
+
+
+def test_the_server_holds_responses_to_a_schema(vllm_server: Served, tmp_path: Path) -> None:
+    sampler = ServerSampler(engine_of(vllm_server), vllm_server.name, FileBlobs(tmp_path / "blobs"))
+    prompts = [Prompt.make(f"how many {colour} bars are there ?") for colour in ("red", "blue")]
+    schema = {"type": "integer", "enum": [3, 7]}
+    job = SamplingJob(prompts, 8, 0, Sampling(temperature=1.0, max_tokens=8), schema=schema)
+    said = [one.text for chunk in sampler.sample(job) for one in chunk]
+    assert len(said) == 16
+    assert set(said) <= {"3", "7"}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loop.adapters.harness.process import HarnessRun, Request, run_task
-from loop.ports import WHOLE
+from loop.ports import WHOLE, SamplingJob
 from policies.answers import extract
 from policies.extraction import without_thinking
 from store.errors import HarnessFailed
@@ -89,7 +89,7 @@ class HarnessEvaluator:
         unique = list({prompt.id: prompt for prompt in prompts}.values())
         responses: dict[str, str] = {}
         with progress.bar(label, len(unique)) as advance:
-            for chunk in sampler.sample(unique, 1, seed=self._evaluation.seed, settings=settings):
+            for chunk in sampler.sample(SamplingJob(unique, 1, self._evaluation.seed, settings)):
                 responses |= {sample.prompt_id: self._response(sample) for sample in chunk}
                 advance(len(chunk))
         return [responses[prompt.id] for prompt in prompts]

@@ -24,7 +24,7 @@ from loop.adapters.server import ServerSamplers
 from loop.adapters.vllm_engine import VllmSamplers
 from loop.config import Sampling
 from loop.engine_settings import ServerEngine, VllmEngine
-from loop.ports import Sampler, Scorer
+from loop.ports import Sampler, SamplingJob, Scorer
 from loop.rollouts import Drawing, as_rollout
 from loop.world.questions import ask, families_of
 from loop.world.scenes import KINDS, draw, new_scene
@@ -55,7 +55,7 @@ class Engine:
     version: Version
 
     def sample(self, prompts: Sequence[Prompt], n: int, settings: Sampling, **more: int) -> list[Sample]:
-        chunks = self.opened.sample(prompts, n, settings=settings, **{"seed": 5, **more})
+        chunks = self.opened.sample(SamplingJob(prompts, n, settings=settings, **{"seed": 5, **more}))
         place = {prompt.id: number for number, prompt in enumerate(prompts)}
         drawn = [one for chunk in chunks for one in chunk]  # a server's come in any order
         return sorted(drawn, key=lambda one: (place[one.prompt_id], one.index))
@@ -199,7 +199,7 @@ def test_scores_are_those_of_transformers(engine: Engine, prompts: list[Prompt],
 
 def test_its_answers_are_distributed_as_those_of_transformers(engine: Engine, prompts: list[Prompt]) -> None:
     mine = classes(engine.sample(prompts, 16, WARM), prompts, engine.version)
-    chunks = TransformersSamplers(engine.models).open(engine.version).sample(prompts, 16, seed=9, settings=WARM)
+    chunks = TransformersSamplers(engine.models).open(engine.version).sample(SamplingJob(prompts, 16, 9, WARM))
     theirs = classes([one for chunk in chunks for one in chunk], prompts, engine.version)
     assert differing(mine, theirs) <= 0.05
 

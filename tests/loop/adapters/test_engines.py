@@ -12,6 +12,7 @@ from transformers import AutoModelForImageTextToText
 
 from loop.adapters.engines import base_version, make_models, make_samplers
 from loop.config import CampaignSettings, Sampling
+from loop.ports import SamplingJob
 from store.blobs import FileBlobs
 from store.checkpoints import FileCheckpoints
 from store.errors import ModelUnusable
@@ -67,7 +68,7 @@ def test_an_adapter_makes_another_version_which_every_engine_reads_as_a_folder(
     prompts = make_prompts(8, blobs)
     samplers = make_samplers(settings, make_models(settings, blobs, checkpoints))
     texts = [
-        [one.text for chunk in samplers.open(version).sample(prompts, 4, seed=1, settings=Sampling()) for one in chunk]
+        [one.text for chunk in samplers.open(version).sample(SamplingJob(prompts, 4, 1, Sampling())) for one in chunk]
         for version in (student, teacher)
     ]
     assert texts[0] != texts[1]

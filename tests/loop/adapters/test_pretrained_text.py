@@ -13,7 +13,7 @@ from loop.adapters.models import Models
 from loop.adapters.sampler import TransformersSamplers
 from loop.adapters.trainer import OnPolicyTrainer
 from loop.config import Sampling, Training
-from loop.ports import TrainingJob
+from loop.ports import SamplingJob, TrainingJob
 from scripts.setup_smollm2 import FOLDER
 from store.blobs import FileBlobs
 from store.checkpoints import FileCheckpoints
@@ -45,7 +45,7 @@ def test_a_pretrained_language_model_answers_and_learns(pair: tuple[Version, Ver
     student, teacher = pair
     prompts = [Prompt.make(f"What is the capital of {country}? Answer in one word.") for country in CAPITALS]
     greedy = Sampling(temperature=0.0, max_tokens=12, batch=4)
-    (samples,) = TransformersSamplers(models).open(student).sample(prompts, 1, seed=0, settings=greedy)
+    (samples,) = TransformersSamplers(models).open(student).sample(SamplingJob(prompts, 1, 0, greedy))
     right = [capital in one.text for one, capital in zip(samples, CAPITALS.values(), strict=True)]
     assert sum(right) >= 3, [one.text for one in samples]
 

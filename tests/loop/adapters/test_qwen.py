@@ -16,7 +16,7 @@ from loop.adapters.models import Models
 from loop.adapters.sampler import TransformersSamplers
 from loop.adapters.trainer import OnPolicyTrainer
 from loop.config import Sampling, Training
-from loop.ports import TrainingJob
+from loop.ports import SamplingJob, TrainingJob
 from policies.answers import extract
 from store.blobs import FileBlobs
 from store.checkpoints import FileCheckpoints, folder_digest
@@ -58,7 +58,7 @@ def prompts(blobs: FileBlobs) -> list[Prompt]:
 
 
 def greedy(models: Models, version: Version, prompts: list[Prompt]) -> list[str]:
-    chunks = TransformersSamplers(models).open(version).sample(prompts, 1, seed=0, settings=GREEDY)
+    chunks = TransformersSamplers(models).open(version).sample(SamplingJob(prompts, 1, 0, GREEDY))
     return [one.text for chunk in chunks for one in chunk]
 
 

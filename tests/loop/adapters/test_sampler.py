@@ -14,6 +14,7 @@ from loop.adapters.encoding import positions
 from loop.adapters.models import Loaded, Models
 from loop.adapters.sampler import TransformersSamplers
 from loop.config import Sampling
+from loop.ports import SamplingJob
 from store.blobs import FileBlobs
 from store.checkpoints import FileCheckpoints
 from store.errors import ModelUnusable
@@ -48,7 +49,8 @@ def sample(
     models: Models, version: Version, prompts: list[Prompt], n: int, settings: Sampling, **more: int
 ) -> list[Sample]:
     sampler = TransformersSamplers(models).open(version)
-    return [one for chunk in sampler.sample(prompts, n, settings=settings, **{"seed": 5, **more}) for one in chunk]
+    job = SamplingJob(prompts, n, settings=settings, **{"seed": 5, **more})
+    return [one for chunk in sampler.sample(job) for one in chunk]
 
 
 def test_the_same_call_twice_gives_the_same_samples(models: Models, version: Version, blobs: FileBlobs) -> None:
@@ -61,7 +63,7 @@ def test_the_same_call_twice_gives_the_same_samples(models: Models, version: Ver
 
 
 def test_samples_come_in_batches_of_the_settings(models: Models, version: Version, blobs: FileBlobs) -> None:
-    chunks = TransformersSamplers(models).open(version).sample(make_prompts(11, blobs), 2, seed=0, settings=WARM)
+    chunks = TransformersSamplers(models).open(version).sample(SamplingJob(make_prompts(11, blobs), 2, 0, WARM))
     assert [len(chunk) for chunk in chunks] == [16, 6]
 
 

@@ -16,6 +16,7 @@ from loop.adapters.images import to_png
 from loop.adapters.server import ServerSampler, server_version
 from loop.config import Sampling
 from loop.engine_settings import ServerEngine
+from loop.ports import SamplingJob
 from store.blobs import FileBlobs
 from store.errors import DeltaloopError, ModelUnusable, ServerUnavailable, UsageError
 from store.records import Prompt, Role, Sample, derive_seed
@@ -57,7 +58,7 @@ def sampler_of(blobs: FileBlobs, *servers: FakeServer, **changes: object) -> Ser
 
 
 def drawn(sampler: ServerSampler, n: int = 3, first_index: int = 0, prompts: list[Prompt] = PROMPTS) -> list[Sample]:
-    chunks = sampler.sample(prompts, n, seed=1, settings=SETTINGS, first_index=first_index)
+    chunks = sampler.sample(SamplingJob(prompts, n, 1, SETTINGS, first_index))
     return sorted((one for chunk in chunks for one in chunk), key=lambda one: (one.prompt_id, one.index))
 
 
@@ -65,14 +66,14 @@ def until_error(sampler: ServerSampler, n: int) -> tuple[list[Sample], Deltaloop
     """What came before the error, and the error."""
     kept: list[Sample] = []
     with pytest.raises(DeltaloopError) as told:
-        kept.extend(one for chunk in sampler.sample(PROMPTS, n, seed=1, settings=SETTINGS) for one in chunk)
+        kept.extend(one for chunk in sampler.sample(SamplingJob(PROMPTS, n, 1, SETTINGS)) for one in chunk)
     return kept, told.value
 
 
 def undisturbed(n: int = 3, first_index: int = 0) -> list[Sample]:
     """What the same model would say in process."""
     sampler = FakeSampler({}, 0.97, lambda name: None)
-    chunks = sampler.sample(PROMPTS, n, seed=1, settings=SETTINGS, first_index=first_index)
+    chunks = sampler.sample(SamplingJob(PROMPTS, n, 1, SETTINGS, first_index))
     return sorted((one for chunk in chunks for one in chunk), key=lambda one: (one.prompt_id, one.index))
 
 
@@ -96,7 +97,7 @@ def test_requests_run_side_by_side_within_the_bound_on_reused_connections(blobs:
 def test_samples_are_handed_on_as_they_come(blobs: FileBlobs, server: FakeServer) -> None:
     last = threading.Event()
     server.before_reply = lambda number: last.wait(5) if number == 1 else None
-    chunks = sampler_of(blobs, server).sample(PROMPTS, 3, seed=1, settings=SETTINGS)
+    chunks = sampler_of(blobs, server).sample(SamplingJob(PROMPTS, 3, 1, SETTINGS))
     early = [one for chunk in (next(chunks) for _ in range(3)) for one in chunk]
     assert early
     last.set()
@@ -263,7 +264,7 @@ def test_ctrl_c_cancels_the_requests_and_reaches_the_caller(blobs: FileBlobs, se
 
 
 def test_leaving_early_leaves_nothing_running(blobs: FileBlobs, server: FakeServer) -> None:
-    chunks = sampler_of(blobs, server).sample(PROMPTS, 8, seed=1, settings=SETTINGS)
+    chunks = sampler_of(blobs, server).sample(SamplingJob(PROMPTS, 8, 1, SETTINGS))
     next(chunks)
     chunks.close()  # type: ignore[attr-defined]
     time.sleep(0.05)

@@ -21,6 +21,7 @@ from loop.adapters.sampler import TransformersSamplers
 from loop.adapters.vllm_engine import VllmSampler, VllmSamplers, start_llm
 from loop.config import Sampling
 from loop.engine_settings import VllmEngine
+from loop.ports import SamplingJob
 from store.blobs import FileBlobs
 from store.checkpoints import FileCheckpoints
 from store.errors import ModelUnusable
@@ -60,20 +61,20 @@ def test_vllm_answers_as_a_text_only_model_does_in_transformers(
     samplers = samplers_of(blobs, checkpoints, SMALL)
     reference = TransformersSamplers(Models(blobs, checkpoints, device="cpu", threads=1)).open(version)
     theirs, ours = (
-        [one.text for chunk in sampler.sample(prompts, 1, seed=0, settings=greedy) for one in chunk]
+        [one.text for chunk in sampler.sample(SamplingJob(prompts, 1, 0, greedy)) for one in chunk]
         for sampler in (reference, samplers.open(version))
     )
     assert ours == theirs
     assert len(set(ours)) > 1
     schema = {"type": "object", "properties": {"colour": {"enum": ["red", "blue"]}}, "required": ["colour"]}
     roomy = WARM.model_copy(update={"max_tokens": 60})
-    chunks = samplers.open(version).sample(prompts, 2, seed=0, settings=roomy, schema=schema)
+    chunks = samplers.open(version).sample(SamplingJob(prompts, 2, 0, roomy, schema=schema))
     said = [json.loads(one.text)["colour"] for chunk in chunks for one in chunk if not one.truncated]
     assert said
     assert set(said) <= {"red", "blue"}
     with pytest.raises(ModelUnusable, match="max_model_len"):
-        list(samplers.open(version).sample([Prompt.make("x" * 300)], 1, seed=0, settings=WARM))
-    assert list(samplers.open(version).sample(prompts, 1, seed=0, settings=WARM)), "the engine goes on"
+        list(samplers.open(version).sample(SamplingJob([Prompt.make("x" * 300)], 1, 0, WARM)))
+    assert list(samplers.open(version).sample(SamplingJob(prompts, 1, 0, WARM))), "the engine goes on"
     samplers.close()
 
 
