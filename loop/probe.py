@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loop.config import CampaignSettings
-from loop.ports import Ports, Sampler, TrainingJob
+from loop.ports import Ports, Sampler, SamplingJob, TrainingJob
 from policies.answers import canonical, extract
 from policies.planning import Lengths, Sizes, Speed, Speeds
 from store.records import Prompt, Sample, Version, derive_seed
@@ -101,9 +101,8 @@ def _sample(settings: CampaignSettings, sampler: Sampler, prompts: Sequence[Prom
 
     def draw(some: Sequence[Prompt], num: int) -> tuple[tuple[Sample, ...], float]:
         begun = time.monotonic()
-        seed = derive_seed(settings.seed, "probe")
-        chunks = sampler.sample(some, num, seed=seed, settings=settings.sampling)
-        drawn = tuple(sample for chunk in chunks for sample in chunk)
+        job = SamplingJob(some, num, derive_seed(settings.seed, "probe"), settings.sampling)
+        drawn = tuple(sample for chunk in sampler.sample(job) for sample in chunk)
         return drawn, time.monotonic() - begun
 
     _, loading_s = draw(prompts[:1], 1)
