@@ -71,7 +71,8 @@ class Diet:
 
     The others are steps. From ``focus_from`` on, scenes of the kinds in `FOCUS` are thinned; from ``drill_from`` on,
     `MASTERED` families are asked less; from ``revise_from`` on, the few scenes with hard families come more often; from
-    ``specialise_from`` on, only easy families are asked, and the hard ones fade.
+    ``specialise_from`` on, only easy families are asked, and the hard ones fade; from ``bare_from`` on, responses are
+    answers without a rationale.
     """
 
     hard_percent: int
@@ -79,8 +80,7 @@ class Diet:
     drill_from: int = NEVER
     revise_from: int = NEVER
     specialise_from: int = NEVER
-    bare_answers: bool = False
-    """Responses are answers without a rationale."""
+    bare_from: int = NEVER
 
     def scene_index(self, step: int, rng: np.random.Generator) -> int:
         """The scene that comes next."""
@@ -139,7 +139,7 @@ def training_batch(wording: Wording, diet: Diet, seed: int, step: int, num_image
     while len(lessons) < num_images:
         lesson = _training_lesson(diet, step, rng)
         if lesson and lesson.questions:
-            lessons.append(bare(lesson) if diet.bare_answers else lesson)
+            lessons.append(bare(lesson) if step >= diet.bare_from else lesson)
     return pack(wording, lessons)
 
 

@@ -2,7 +2,7 @@
 
     python scripts/train_embedded_pair.py teacher            # resumes from its checkpoint if there is one
     python scripts/train_embedded_pair.py student            # at the same time, on the other core
-    python scripts/train_embedded_pair.py direct_student      # the student again, answering without a rationale
+    python scripts/train_embedded_pair.py direct_student      # the student, taught to answer without a rationale
     python scripts/train_embedded_pair.py llava_teacher      # and llava_student: the second family
     python scripts/train_embedded_pair.py teacher --table 40 # only the table by family of the committed folder
 
@@ -27,7 +27,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
-from safetensors.torch import load_model
 from torch import nn
 
 from loop.embedded.architecture import save
@@ -63,8 +62,6 @@ class Recipe:
     specialise_until: int | None = None
     """Revision and specialisation are the student's; they begin where the diet says."""
     specialise_lr: float = 0.0
-    start_from: str | None = None
-    """A shipped model whose weights this one starts from: questions only then."""
 
     @property
     def steps(self) -> int:
@@ -96,13 +93,7 @@ RECIPES = {
     "teacher": TEACHER,
     "student": STUDENT,
     "direct_student": replace(
-        STUDENT,
-        seed=5,
-        start_from="student",
-        ask_until=1_200,
-        fall_share=1.0,
-        diet=Diet(hard_percent=8, bare_answers=True),
-        specialise_until=None,
+        STUDENT, diet=replace(STUDENT.diet, bare_from=10_000), specialise_until=10_600, specialise_lr=1.5e-3
     ),
     "llava_teacher": replace(TEACHER, family="llava", seed=3),
     "llava_student": replace(STUDENT, family="llava", seed=4),
@@ -155,8 +146,6 @@ def train(name: str, recipe: Recipe, work: Path, *, stop_at: int, every: int, li
     """Trains to step ``stop_at``, or the time limit, with a checkpoint and a table every so many steps."""
     family = FAMILIES[recipe.family]
     model, processor = new_member(recipe.family, recipe.size, recipe.seed)
-    if recipe.start_from:
-        load_model(model, FOLDER / recipe.start_from / "model.safetensors")
     wording, text_tower = family.wording(processor), family.text_tower(model)
     embeddings = text_tower.get_input_embeddings().weight
     groups = [
@@ -183,7 +172,7 @@ def train(name: str, recipe: Recipe, work: Path, *, stop_at: int, every: int, li
         looking = phase.look
         if step == phase.start:
             optimizer.state.clear()
-        if step == LOOK_STEPS and not recipe.start_from:
+        if step == LOOK_STEPS:
             with torch.no_grad():
                 model.lm_head.weight.copy_(0.2 * embeddings)
         for group in optimizer.param_groups:
@@ -248,8 +237,6 @@ def phases_of(recipe: Recipe) -> list[Phase]:
 
     The student then revises the few scenes with hard families, and specialises on easy ones until the hard ones fade.
     """
-    if recipe.start_from:
-        return [Phase(0, recipe.ask_until, False, LEARNING_RATE, EYES_SHARE, recipe.fall_share)]
     again, diet = recipe.look_again_at, recipe.diet
     after = again + LOOK_AGAIN_STEPS
     phases = [
