@@ -6,6 +6,7 @@ CampaignSettings -> keys() -> template(name)   what `deltaloop init` writes
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import textwrap
@@ -53,7 +54,7 @@ def tables() -> tuple[Table, ...]:
         if kind is Engines:
             sections += _engine_tables(definitions)
         elif isinstance(kind, type) and issubclass(kind, Section):
-            sections.append(_table(name, kind, definitions))
+            sections += _section_tables(name, kind, definitions)
         else:
             top.append(name)
     properties = CampaignSettings.model_json_schema()["properties"]
@@ -61,8 +62,20 @@ def tables() -> tuple[Table, ...]:
     return (Table("", "The campaign.", keys), *sections)
 
 
+def _section_tables(name: str, section: type[Section], definitions: Mapping[str, Any]) -> list[Table]:
+    """A section's own table, and those of the sections in it."""
+    inner = [_section_tables(f"{name}.{key}", kind, definitions) for key, kind in _inner(section).items()]
+    return [_table(name, section, definitions), *itertools.chain.from_iterable(inner)]
+
+
+def _inner(section: type[Section]) -> dict[str, type[Section]]:
+    kinds = {key: field.annotation for key, field in section.model_fields.items()}
+    return {key: kind for key, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, Section)}
+
+
 def _table(name: str, section: type[Section], definitions: Mapping[str, Any], kind: str | None = None) -> Table:
-    keys = tuple(_keys(section, definitions[section.__name__]["properties"]))
+    properties = definitions[section.__name__]["properties"]
+    keys = tuple(_keys(section, {key: properties[key] for key in properties if key not in _inner(section)}))
     return Table(name, _first_line(section.__doc__), keys, kind)
 
 

@@ -28,6 +28,7 @@ from loop.engine_settings import Engines
 from loop.paths import with_paths
 from loop.section import Count, Positive, Section, Share
 from loop.service_settings import Serving
+from loop.training_settings import Training
 from policies.answers import AnswerSettings, extract
 from policies.selection import SELECTION
 from policies.targeting import TARGETING
@@ -245,37 +246,6 @@ class Selection(Section):
     """Size of a round's training set, at most."""
     min_consistency: Share = 0.5
     """Prompts on which the teacher agrees with itself less than this are not trained on."""
-
-
-class Training(Section):
-    """On-policy distillation."""
-
-    steps: Positive = 150
-    """Optimizer steps per round."""
-    batch: Positive = 32
-    """Prompts per step."""
-    learning_rate: Annotated[float, Field(gt=0.0)] = 5e-4
-    """Peak of the schedule."""
-    warmup_steps: Count = 5
-    """Steps to reach the peak."""
-    beta: Share = 1.0
-    """Generalised JSD: 0 is forward KL, 1 is reverse KL (the meaning of TRL and Liger)."""
-    temperature: Annotated[float, Field(gt=0.0)] = 1.0
-    """Sampling temperature of the student's rollouts."""
-    loss_temperature: Annotated[float, Field(gt=0.0)] = 1.0
-    """Both models' logits are divided by it in the loss; 1 where an engine serves the teacher."""
-    teacher_top: Count = 64
-    """Where an engine serves the teacher: how many of its likeliest tokens the loss sees; 0 for the drawn one alone."""
-    max_tokens: Positive = 32
-    """Length of the student's rollouts."""
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
-    """Of AdamW."""
-    max_grad_norm: Annotated[float, Field(gt=0.0)] = 1.0
-    """Gradients are clipped to this norm."""
-    checkpoint_steps: Positive = 50
-    """An interrupted training continues from the last multiple of this."""
-    token_budget: Positive | None = None
-    """Stop after this many response tokens, whatever `steps` says."""
 
 
 SUITE_LISTS = ("main", "beside")

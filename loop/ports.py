@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from loop.config import Pool, Sampling, Training
+    from loop.config import Pool, Sampling
+    from loop.training_settings import Training
     from loop.work import Work
 
 
@@ -384,11 +385,15 @@ class TrainingJob:
 class TrainingRun:
     """What a trainer returns: a checkpoint folder in its working directory, and what it cost."""
 
-    folder: Path
+    folder: Path | None
+    """None if no good version came out: the student is to stay as it was."""
     steps: int
+    """That lie behind the version in the folder."""
     train_tokens: int
     """Response tokens that carried loss."""
     history: tuple[TrainedStep, ...]
+    alarm: str = ""
+    """Why the training ended before its last step."""
 
 
 class Trainer(Protocol):

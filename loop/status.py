@@ -93,9 +93,15 @@ def round_line(row: Mapping[str, Any], before: float | None) -> str:
         f" zero-delta {share(row['delta']['zero_share'])};"
         f" yield seed-guided {share(yields['seed_guided'])}, skill-guided {share(yields['skill_guided'])},"
         f" admitted {row['synthesis']['admitted'] or 0} of {row['synthesis']['proposed'] or 0};"
-        f" trained {row['train']['steps'] or 0} steps on {row['train']['prompts'] or 0} prompts{_worth(row['trust'])};"
+        f" trained {row['train']['steps'] or 0} steps on {row['train']['prompts'] or 0} prompts{_worth(row['trust'])}"
+        f"{_ended(row['train'])};"
         f" accuracy {share(before)} -> {share(row['eval']['student'].get('mean'))}; {verdict} ({row['seconds']:.0f} s)"
     )
+
+
+def _ended(train: Mapping[str, Any]) -> str:
+    """Why a training ended before its last step, if it did."""
+    return f", ended early: {train['alarm']}" if train.get("alarm") else ""
 
 
 def _worth(trust: Mapping[str, Any]) -> str:

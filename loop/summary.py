@@ -10,7 +10,7 @@
        "spent": {"teacher_samples", "student_samples", "generator_samples", "generator_tokens", "train_tokens"},
        "trust": {"differing_share", "noise_floor", "predicted", "selection_biased", "training", "pool"},
        "synthesis": {"proposed", "admitted", "yield": {"seed_guided", "skill_guided", "new_chart"}},
-       "train": {"prompts", "steps"}, "eval": {"student"}, "student_version", "promoted"}]}
+       "train": {"prompts", "steps", "alarm"}, "eval": {"student"}, "student_version", "promoted"}]}
 
 Every key is always there. What is not known yet, because its stage has not ended, is null; an evaluation that is not
 known yet is {}. `spent` counts what the finished stages spent. `eval.student` and `student_version` are the round's
@@ -168,6 +168,7 @@ def round_json(round: RoundRow, outputs: Mapping[str, Any]) -> dict[str, Any]:
         "train": {
             "prompts": len(batch.prompts) if batch else None,
             "steps": trained.steps if trained else None,
+            "alarm": trained.alarm if trained else None,
         },
         "eval": {"student": _accuracies(outputs.get("evaluate"))},
         "student_version": trained.version.id if trained else None,

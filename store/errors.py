@@ -66,7 +66,7 @@ class UnreadableImage(DeltaloopError, ValueError):
 
 
 class TrainingDiverged(DeltaloopError, RuntimeError):
-    """A training's loss is no longer a number."""
+    """A training's loss is no longer a number, or its responses have degenerated."""
 
 
 class HarnessFailed(DeltaloopError, RuntimeError):

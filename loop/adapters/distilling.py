@@ -138,7 +138,7 @@ def check_same_vocabulary(student: Loaded, teacher: Loaded) -> None:
         return
     raise ModelUnusable(
         f"student {student.name} and teacher {teacher.name} do not share a vocabulary; they differ in {what};"
-        " choose a pair of one model family"
+        " choose a pair of one model family, and take the prompts over to it as docs/training.md says (transfer)"
     )
 
 

@@ -16,6 +16,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from loop.adapters.mlflow_book import (
 )
 from loop.ports import Blobs, Checkpoints, Ledger
 from loop.summary import OUTPUTS, metrics_of, reader, totals_of
-from store.records import Filled, RoundRow, StageRow, Status, Trained, TrainingSet
+from store.records import Filled, RoundRow, StageRow, Status, Trained, TrainedStep, TrainingSet
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,12 @@ ENDS = {Status.COMPLETED: "FINISHED", Status.FAILED: "FAILED", Status.STOPPED: "
 """MLflow's word for each of our ends."""
 WRITTEN = "deltaloop.written."
 """Tag of a round's run, per stage: the digest of the output that is written completely."""
+
+
+def _numbers(step: TrainedStep) -> dict[str, float]:
+    """A logged step by name; the divergence by quarter of the responses, from 1."""
+    numbers = {name: value for name, value in asdict(step).items() if name not in ("step", "divergence_quarters")}
+    return numbers | {f"divergence_{quarter}": value for quarter, value in enumerate(step.divergence_quarters, 1)}
 
 
 class NullTracker:
@@ -169,7 +176,7 @@ class MlflowTracker:
             case TrainingSet():
                 name = f"{campaign}-round-{round}"
                 self._write_dataset(campaign, round, name, output.digest, "training", len(output.prompts))
-            case Trained() if output.steps:
+            case Trained() if output.history:
                 model = self._write_training(campaign, round, output)
         if stage == "evaluate":
             numbers |= self._teacher_accuracy(campaign)  # again in every round: the line to compare with
@@ -199,13 +206,7 @@ class MlflowTracker:
             [
                 Point(f"train/{name}", value, step.step)
                 for step in trained.history
-                for name, value in (
-                    ("loss", step.loss),
-                    ("grad_norm", step.grad_norm),
-                    ("learning_rate", step.learning_rate),
-                    ("response_tokens", step.response_tokens),
-                    ("truncated_share", step.truncated_share),
-                )
+                for name, value in _numbers(step).items()
                 if math.isfinite(value)
             ],
         )

@@ -6,7 +6,8 @@ ScoringTeacher   an engine serves it: its K likeliest tokens in each place, or t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -24,10 +25,20 @@ from loop.adapters.distilling import (
     support_divergence,
 )
 from loop.adapters.models import Loaded, Models
-from loop.config import Training
 from loop.ports import Scorer
+from loop.training_settings import Training
 from store.errors import ModelUnusable, UsageError
 from store.records import Prompt
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a teacher makes of some tokens."""
+
+    loss: PerToken
+    """The divergence from it, for the student's logits of any of the tokens."""
+    supports: Callable[[slice], Tensor]
+    """Whether each of some tokens [chunk] is among its `teacher_top` likeliest (the likeliest, where that is 0)."""
 
 
 class Teacher(Protocol):
@@ -37,8 +48,8 @@ class Teacher(Protocol):
         """ModelUnusable or UsageError if it cannot teach this student under these settings."""
         ...
 
-    def loss(self, prompts: Sequence[Prompt], responses: Responses, settings: Training) -> PerToken:
-        """The divergence from it, for the logits of any of the responses' tokens in the order of the mask's ones."""
+    def judge(self, prompts: Sequence[Prompt], responses: Responses, settings: Training) -> Judged:
+        """What it makes of the responses' tokens, in the order of the mask's ones."""
         ...
 
 
@@ -53,7 +64,7 @@ class LocalTeacher:
         """ModelUnusable unless both give every token the same id."""
         check_same_vocabulary(student, self._loaded)
 
-    def loss(self, prompts: Sequence[Prompt], responses: Responses, settings: Training) -> PerToken:
+    def judge(self, prompts: Sequence[Prompt], responses: Responses, settings: Training) -> Judged:
         """Over the whole vocabulary."""
         with torch.no_grad():
             batch = self._models.encode(self._loaded, prompts)
@@ -64,7 +75,14 @@ class LocalTeacher:
                 target = head(states[tokens]).float()
             return divergence(logits, target, settings.beta, settings.loss_temperature)
 
-        return per_token
+        drawn = responses.ids[responses.mask.bool()]
+
+        def supports(tokens: slice) -> Tensor:
+            logits = head(states[tokens])
+            likelier = logits > logits.gather(-1, drawn[tokens, None])
+            return likelier.sum(-1) < max(settings.teacher_top, 1)
+
+        return Judged(per_token, supports)
 
 
 class ScoringTeacher:
@@ -85,8 +103,13 @@ class ScoringTeacher:
                 f"training.beta = {settings.beta}: the drawn token alone (teacher_top = 0) tells the reverse KL only;"
                 " set beta to 1, or teacher_top to 16 or more"
             )
+        if not settings.teacher_top and settings.sync_steps > 1:
+            raise UsageError(
+                f"training.sync_steps = {settings.sync_steps}: the drawn token alone (teacher_top = 0) tells the"
+                " reverse KL of the student that drew it only; set sync_steps to 1, or teacher_top to 16 or more"
+            )
 
-    def loss(self, prompts: Sequence[Prompt], responses: Responses, settings: Training) -> PerToken:
+    def judge(self, prompts: Sequence[Prompt], responses: Responses, settings: Training) -> Judged:
         """Over the teacher's likeliest tokens and a class for all others; or from the drawn token alone.
 
         ModelUnusable if the engine names tokens that the student does not have, or not one score per token.
@@ -103,9 +126,15 @@ class ScoringTeacher:
         drawn_log_probs, ids, log_probs = (
             torch.from_numpy(np.concatenate(part)).to(responses.ids.device) for part in parts
         )
+        drawn = responses.ids[responses.mask.bool()]
+
+        def supports(tokens: slice) -> Tensor:
+            return (ids[tokens] == drawn[tokens, None]).any(-1)
+
         if not settings.teacher_top:
-            drawn = responses.ids[responses.mask.bool()]
-            return lambda logits, tokens: sampled_divergence(logits, drawn[tokens], drawn_log_probs[tokens])
+            return Judged(
+                lambda logits, tokens: sampled_divergence(logits, drawn[tokens], drawn_log_probs[tokens]), supports
+            )
 
         largest = int(ids.max())  # once: on a GPU, asking waits for it
 
@@ -117,4 +146,4 @@ class ScoringTeacher:
                 )
             return support_divergence(logits, Support(ids[tokens], log_probs[tokens]), settings.beta)
 
-        return per_token
+        return Judged(per_token, supports)

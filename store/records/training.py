@@ -50,6 +50,16 @@ class TrainedStep:
     response_tokens: float
     """Mean response length in tokens: length inflation shows here (2604.08527)."""
     truncated_share: float
+    rollout_age: float = 0.0
+    """Mean number of steps since the responses were drawn: those between them moved the student."""
+    repetition: float = 0.0
+    """Share of four-token sequences that their response holds already."""
+    entropy: float = 0.0
+    """Of the student's next-token distribution, mean over tokens, in nats."""
+    support_share: float = 1.0
+    """Share of drawn tokens that are among the teacher's likeliest."""
+    divergence_quarters: tuple[float, ...] = ()
+    """Mean divergence per token in each quarter of the responses, in nats."""
 
 
 @dataclass(frozen=True)
@@ -61,3 +71,5 @@ class Trained:
     prompts: int
     history: tuple[TrainedStep, ...]
     spent: Spent
+    alarm: str = ""
+    """Why the training ended before its last step: a health bound was crossed, or a loss was not a number."""

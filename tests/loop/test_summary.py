@@ -159,7 +159,7 @@ def test_the_json_of_a_finished_campaign_is_exactly_the_documented_one():
                     "admitted": 2,
                     "yield": {"seed_guided": 0.25, "skill_guided": 0.8, "new_chart": None},
                 },
-                "train": {"prompts": 3, "steps": 2},
+                "train": {"prompts": 3, "steps": 2, "alarm": ""},
                 "eval": {"student": {"chart": 1.0, "document": 0.25, "unseen": 0.5, "mean": 0.625}},
                 "student_version": candidate,
                 "promoted": True,

@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 from loop.adapters.models import Models
 from loop.adapters.sampler import TransformersSamplers
 from loop.adapters.trainer import OnPolicyTrainer
-from loop.config import Sampling, Training
+from loop.config import Sampling
 from loop.ports import SamplingJob, TrainingJob
+from loop.training_settings import Training
 from scripts.setup_smollm2 import FOLDER
 from store.blobs import FileBlobs
 from store.checkpoints import FileCheckpoints

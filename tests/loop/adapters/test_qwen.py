@@ -15,8 +15,9 @@ from loop.adapters.encoding import positions
 from loop.adapters.models import Models
 from loop.adapters.sampler import TransformersSamplers
 from loop.adapters.trainer import OnPolicyTrainer
-from loop.config import Sampling, Training
+from loop.config import Sampling
 from loop.ports import SamplingJob, TrainingJob
+from loop.training_settings import Training
 from policies.answers import extract
 from store.blobs import FileBlobs
 from store.checkpoints import FileCheckpoints, folder_digest

@@ -2,77 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from loop.adapters.models import Models
 from loop.adapters.sampler import TransformersSamplers
 from loop.adapters.trainer import OnPolicyTrainer
-from loop.config import Training
-from loop.ports import Advance, TrainingJob, TrainingRun
+from loop.ports import TrainingJob
+from loop.training_settings import Hardware, Training
 from store.blobs import FileBlobs
-from store.checkpoints import FileCheckpoints, folder_digest
-from store.errors import EmptyTrainingSet, ModelUnusable, TrainingDiverged, UsageError
+from store.checkpoints import folder_digest
+from store.errors import EmptyTrainingSet, ModelUnusable, UsageError
 from store.records import Prompt, Version
 from tests.tiny_models import WORDS, make_prompts, version_of, write_model, write_text_model
+from tests.trainings import SHORT, Interrupted, Steps, train
 
-SHORT = Training(steps=6, batch=4, learning_rate=1e-3, warmup_steps=1, max_tokens=6, checkpoint_steps=2)
-
-
-class Interrupted(BaseException):
-    """What Ctrl-C is."""
-
-
-class Steps:
-    """A progress bar that remembers, and may interrupt after a number of steps."""
-
-    def __init__(self, until: int | None = None) -> None:
-        self.done = 0
-        self.until = until
-
-    @contextmanager
-    def bar(self, label: str, total: int) -> Iterator[Advance]:
-        yield self._advance
-
-    def _advance(self, done: int, /) -> None:
-        self.done += done
-        if self.until is not None and self.done >= self.until:
-            raise Interrupted
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Version, Version]:
-    folder = tmp_path_factory.mktemp("pair")
-    return (
-        version_of(write_model(folder / "student", seed=1, sharpness=4)),
-        version_of(write_model(folder / "teacher", seed=2, sharpness=8)),
-    )
-
-
-@pytest.fixture
-def blobs(tmp_path: Path) -> FileBlobs:
-    return FileBlobs(tmp_path / "blobs")
-
-
-@pytest.fixture
-def models(tmp_path: Path, blobs: FileBlobs) -> Models:
-    return Models(blobs, FileCheckpoints(tmp_path / "checkpoints"), device="cpu", threads=1)
-
-
-def train(
-    models: Models,
-    pair: tuple[Version, Version],
-    prompts: list[Prompt],
-    work_dir: Path,
-    settings: Training = SHORT,
-    steps: Steps | None = None,
-) -> TrainingRun:
-    job = TrainingJob(*pair, prompts, [1.0] * len(prompts), settings, seed=11)
-    return OnPolicyTrainer(models).train(job, work_dir=work_dir, progress=steps or Steps())
+AHEAD = SHORT.model_copy(update={"sync_steps": 3})
 
 
 def reverse_kl(
@@ -124,6 +74,7 @@ def test_what_an_engine_cannot_tell_is_refused_before_the_first_step(
     for changes, message in (
         ({"loss_temperature": 0.7}, "set it to 1"),
         ({"teacher_top": 0, "beta": 0.5}, "set beta to 1"),
+        ({"teacher_top": 0, "sync_steps": 2}, "set sync_steps to 1"),
     ):
         settings = SHORT.model_copy(update=changes)
         job = TrainingJob(*pair, make_prompts(2, blobs), [1.0] * 2, settings, seed=1)
@@ -152,7 +103,8 @@ def test_a_killed_training_ends_as_an_undisturbed_one(
     for kill_after in (1, 5):
         with pytest.raises(Interrupted):
             train(models, pair, prompts, tmp_path / "killed", steps=Steps(until=kill_after))
-    assert [path.name for path in (tmp_path / "killed").glob("checkpoint-*")] == ["checkpoint-4"]
+    kept = sorted(path.name for path in (tmp_path / "killed").glob("checkpoint-*"))
+    assert kept == ["checkpoint-2", "checkpoint-4"]
     (tmp_path / "killed" / "checkpoint-5").mkdir()  # a kill while a checkpoint was being written
     steps = Steps()
     resumed = train(models, pair, prompts, tmp_path / "killed", steps=steps)
@@ -216,15 +168,121 @@ def test_a_teacher_with_other_words_is_refused_by_the_first_of_them(
     models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
 ) -> None:
     other = version_of(write_model(tmp_path / "other", seed=2, words=(*WORDS[:-1], "zebra")))
-    with pytest.raises(ModelUnusable, match="2 tokens, the first is 'thing'"):
+    with pytest.raises(ModelUnusable, match=r"2 tokens, the first is 'thing'.*transfer"):
         train(models, (pair[0], other), make_prompts(2, blobs), tmp_path / "work")
 
 
-def test_a_loss_that_is_not_a_number_stops_with_its_step(
+@pytest.mark.parametrize("name", ["model.safetensors", "rollouts-0.json"])
+def test_a_damaged_checkpoint_is_not_used_but_the_one_before(
+    models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path, name: str, caplog: Any
+) -> None:
+    prompts = make_prompts(5, blobs)
+    whole = train(models, pair, prompts, tmp_path / "whole", AHEAD)
+    with pytest.raises(Interrupted):
+        train(models, pair, prompts, tmp_path / "killed", AHEAD, steps=Steps(until=5))
+    file = tmp_path / "killed" / "checkpoint-4" / name
+    file.write_bytes(file.read_bytes()[:-1])
+    steps = Steps()
+    resumed = train(models, pair, prompts, tmp_path / "killed", AHEAD, steps)
+    assert f"checkpoint-4 is not used: {name} is not what was written" in caplog.text
+    assert steps.calls[0] == 2, "the steps that the checkpoint before held"
+    assert (folder_digest(resumed.folder), resumed.history) == (folder_digest(whole.folder), whole.history)
+
+
+def test_without_any_whole_checkpoint_a_training_starts_again(
     models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
 ) -> None:
-    broken = version_of(write_model(tmp_path / "broken", seed=9))
-    with torch.no_grad():
-        models.get(broken).model.lm_head.weight[5] = torch.nan
-    with pytest.raises(TrainingDiverged, match="step 0: the loss is nan"):
-        train(models, (pair[0], broken), make_prompts(2, blobs), tmp_path / "work")
+    prompts = make_prompts(5, blobs)
+    whole = train(models, pair, prompts, tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        train(models, pair, prompts, tmp_path / "killed", steps=Steps(until=5))
+    for checkpoint in (tmp_path / "killed").glob("checkpoint-*"):
+        (checkpoint / "model.safetensors").unlink()
+    resumed = train(models, pair, prompts, tmp_path / "killed")
+    assert folder_digest(resumed.folder) == folder_digest(whole.folder)
+
+
+def test_responses_drawn_ahead_are_kept_through_a_kill_and_their_age_is_told(
+    models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
+) -> None:
+    prompts = make_prompts(5, blobs)
+    whole = train(models, pair, prompts, tmp_path / "whole", AHEAD)
+    for kill_after in (3, 5):
+        with pytest.raises(Interrupted):
+            train(models, pair, prompts, tmp_path / "killed", AHEAD, steps=Steps(until=kill_after))
+    waiting = json.loads((tmp_path / "killed" / "checkpoint-4" / "rollouts-0.json").read_text())
+    assert {row["step"] for row in waiting.values()} == {3}
+    assert len(waiting) == 2 * AHEAD.batch  # of steps 4 and 5
+    resumed = train(models, pair, prompts, tmp_path / "killed", AHEAD)
+    assert (folder_digest(resumed.folder), resumed.history) == (folder_digest(whole.folder), whole.history)
+    assert [step.rollout_age for step in whole.history] == [0.5, 1.0, 1.5]  # ages 0 1, 2 0, 1 2
+
+
+def test_rollouts_that_are_never_old_are_those_of_each_step(
+    models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
+) -> None:
+    """The first step after a refresh is the same whether or not the following ones are drawn with it."""
+    prompts = make_prompts(5, blobs)
+    fresh, ahead = (
+        train(models, pair, prompts, tmp_path / str(sync), SHORT.model_copy(update={"sync_steps": sync, "steps": 1}))
+        for sync in (1, 3)
+    )
+    assert folder_digest(fresh.folder) == folder_digest(ahead.folder)
+    assert {step.rollout_age for step in fresh.history} == {0.0}
+
+
+@pytest.mark.parametrize("hardware", [{"accumulation": 4}, {"gradient_checkpointing": True}])
+def test_what_saves_memory_changes_nothing_but_rounding(
+    models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path, hardware: dict[str, Any]
+) -> None:
+    """Parts of a batch have responses of different lengths: each token counts the same, not each part."""
+    prompts = make_prompts(5, blobs)
+    saving = SHORT.model_copy(update={"hardware": Hardware(**hardware)})
+    plain, saved = (
+        train(models, pair, prompts, tmp_path / name, settings) for name, settings in (("a", SHORT), ("b", saving))
+    )
+    assert plain.train_tokens == saved.train_tokens
+    for ours, theirs in zip(plain.history, saved.history, strict=True):
+        assert theirs.loss == pytest.approx(ours.loss, rel=1e-4)
+        assert theirs.grad_norm == pytest.approx(ours.grad_norm, rel=1e-3)
+
+
+def test_bfloat16_leaves_the_weights_in_float32(
+    models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
+) -> None:
+    half = SHORT.model_copy(update={"hardware": Hardware(bf16=True), "steps": 2})
+    run = train(models, pair, make_prompts(4, blobs), tmp_path / "work", half)
+    plain = train(models, pair, make_prompts(4, blobs), tmp_path / "plain", SHORT.model_copy(update={"steps": 2}))
+    assert models.fresh(version_of(run.folder)).model.dtype == torch.float32
+    assert run.history[0].loss == pytest.approx(plain.history[0].loss, rel=0.1)
+    assert run.history[0].loss != plain.history[0].loss
+
+
+def test_the_schedule_is_the_one_that_was_chosen(
+    models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
+) -> None:
+    rates = {}
+    for name in ("linear", "constant_with_warmup"):
+        settings = SHORT.model_copy(update={"lr_scheduler_type": name, "steps": 4, "checkpoint_steps": 1})
+        run = train(models, pair, make_prompts(2, blobs), tmp_path / name, settings)
+        rates[name] = [step.learning_rate for step in run.history]
+    assert rates["linear"][:3] == pytest.approx([0, 1e-3, 1e-3 * 2 / 3])
+    assert rates["constant_with_warmup"][1:] == pytest.approx([1e-3] * 3)
+
+
+def test_prompts_that_leave_no_room_in_the_context_are_left_out(
+    models: Models, blobs: FileBlobs, tmp_path: Path, caplog: Any
+) -> None:
+    pair = (version_of(write_text_model(tmp_path / "0", seed=0)), version_of(write_text_model(tmp_path / "1", seed=1)))
+    long = Prompt.make(" ".join(["red"] * 3000))  # the context holds 2,048
+    settings = SHORT.model_copy(update={"steps": 1})
+    run = train(models, pair, [*make_prompts(2, blobs, images=False), long], tmp_path / "work", settings)
+    assert run.steps == 1
+    assert "1 of 3 prompts are not trained on" in caplog.text
+    with pytest.raises(EmptyTrainingSet, match="longer than the student's context of 2048"):
+        train(models, pair, [long], tmp_path / "none", settings)
+
+
+def test_a_batch_that_cannot_be_cut_into_equal_parts_is_refused() -> None:
+    with pytest.raises(ValidationError, match="make it a multiple"):
+        Training(batch=10, hardware=Hardware(accumulation=4))

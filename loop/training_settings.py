@@ -1,0 +1,90 @@
+"""Settings of training: what is learnt, how a step is computed, and when a training is ill."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from loop.section import Count, Positive, Section, Share
+from policies.health import Bounds
+
+
+class Hardware(Section):
+    """How a training step is computed: none of it changes what is learnt, but for rounding."""
+
+    accumulation: Positive = 1
+    """Equal parts that a step's batch is computed in, one after the other: less memory, the same gradient."""
+    bf16: bool = False
+    """Forward and backward passes in bfloat16; weights, gradients and the optimizer's moments stay in float32."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them: less memory, a third more time."""
+
+
+class Health(Section):
+    """Bounds whose crossing ends a training, the last good checkpoint kept; all against the first logged steps."""
+
+    max_length_ratio: Annotated[float, Field(gt=1.0)] = 4.0
+    """Of the mean response length: the student talks longer and longer (arXiv 2604.08527)."""
+    max_truncated_rise: Share = 0.6
+    """Of the share of responses that `max_tokens` cuts off."""
+    max_repetition_rise: Share = 0.5
+    """Of the share of four-token sequences that their response holds already."""
+    min_entropy_ratio: Share = 0.01
+    """Of the student's mean entropy per token: it says one thing only (degenerate agreement, arXiv 2606.09471)."""
+    max_support_fall: Share = 0.5
+    """Of the share of drawn tokens that are among the teacher's `teacher_top` likeliest."""
+    max_divergence_rise: Annotated[float, Field(gt=0.0)] = 5.0
+    """In nats per token, in any quarter of the responses."""
+    max_grad_norm_ratio: Annotated[float, Field(gt=1.0)] = 1000.0
+    """Of the gradient's norm before clipping."""
+
+    def bounds(self) -> Bounds:
+        """As the policy takes them."""
+        return Bounds(**self.model_dump())
+
+
+class Training(Section):
+    """On-policy distillation (docs/training.md)."""
+
+    steps: Positive = 150
+    """Optimizer steps per round."""
+    batch: Positive = 32
+    """Prompts per step, over all processes and parts."""
+    learning_rate: Annotated[float, Field(gt=0.0)] = 5e-4
+    """Peak of the schedule."""
+    lr_scheduler_type: Literal["cosine", "linear", "polynomial", "constant_with_warmup"] = "cosine"
+    """What follows the warm-up, by transformers' names."""
+    warmup_steps: Count = 5
+    """Steps to reach the peak."""
+    sync_steps: Positive = 1
+    """The student as it is draws the responses of so many steps at once; the loss always asks the newest student."""
+    beta: Share = 1.0
+    """Generalised JSD: 0 is forward KL, 1 is reverse KL (the meaning of TRL and Liger)."""
+    temperature: Annotated[float, Field(gt=0.0)] = 1.0
+    """Sampling temperature of the student's rollouts."""
+    loss_temperature: Annotated[float, Field(gt=0.0)] = 1.0
+    """Both models' logits are divided by it in the loss; 1 where an engine serves the teacher."""
+    teacher_top: Count = 64
+    """Where an engine serves the teacher: how many of its likeliest tokens the loss sees; 0 for the drawn one alone."""
+    max_tokens: Positive = 32
+    """Length of the student's rollouts."""
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    """Of AdamW."""
+    max_grad_norm: Annotated[float, Field(gt=0.0)] = 1.0
+    """Gradients are clipped to this norm."""
+    checkpoint_steps: Positive = 50
+    """An interrupted training continues from the last multiple of this."""
+    token_budget: Positive | None = None
+    """Stop after this many response tokens, whatever `steps` says."""
+    hardware: Hardware = Hardware()
+    health: Health = Health()
+
+    @model_validator(mode="after")
+    def _parts_are_equal(self) -> Self:
+        if self.batch % self.hardware.accumulation:
+            raise ValueError(
+                f"training.batch = {self.batch} cannot be cut into training.hardware.accumulation ="
+                f" {self.hardware.accumulation} equal parts: make it a multiple"
+            )
+        return self
