@@ -40,7 +40,7 @@ class Quiet:
     """Shows no progress."""
 
     @contextmanager
-    def bar(self, label: str, total: int) -> Iterator[Advance]:
+    def bar(self, label: str, total: int | None) -> Iterator[Advance]:
         """Nothing to show."""
         yield lambda _: None
 
