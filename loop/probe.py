@@ -20,6 +20,7 @@ from loop.config import CampaignSettings
 from loop.ports import Ports, Sampler, SamplingJob, TrainingJob
 from policies.answers import canonical, extract
 from policies.planning import Lengths, Sizes, Speed, Speeds
+from store.errors import TrainingDiverged
 from store.records import Prompt, Sample, Version, derive_seed
 
 PROMPTS = 48
@@ -154,6 +155,8 @@ def _train(
         begun = time.monotonic()
         try:
             run = ports.trainer.train(job, work_dir=folder, progress=ports.progress)
+            if run.folder is None:
+                raise TrainingDiverged(f"the trial training: {run.alarm}")
             size = sum(file.stat().st_size for file in run.folder.rglob("*"))
             return time.monotonic() - begun, run.train_tokens / (run.steps * batch), size
         finally:
