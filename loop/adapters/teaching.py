@@ -38,7 +38,8 @@ class Judged:
     loss: PerToken
     """The divergence from it, for the student's logits of any of the tokens."""
     supports: Callable[[slice], Tensor]
-    """Whether each of some tokens [chunk] is among its `teacher_top` likeliest (the likeliest, where that is 0)."""
+    """Whether each of some tokens [chunk] is among its `teacher_top` likeliest; where that is 0: is the likeliest, or
+    all of them, if an engine tells of the drawn token alone."""
 
 
 class Teacher(Protocol):
@@ -129,6 +130,8 @@ class ScoringTeacher:
         drawn = responses.ids[responses.mask.bool()]
 
         def supports(tokens: slice) -> Tensor:
+            if not settings.teacher_top:  # the engine tells of no other token: there is no support to leave
+                return torch.ones_like(drawn[tokens], dtype=torch.bool)
             return (ids[tokens] == drawn[tokens, None]).any(-1)
 
         if not settings.teacher_top:
