@@ -383,17 +383,14 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What a trainer returns: a checkpoint folder in its working directory, and what it cost."""
+    """What a trainer returns: a checkpoint folder in its working directory, if a good version came out, and its cost."""
 
     folder: Path | None
-    """None if no good version came out: the student is to stay as it was."""
     steps: int
-    """That lie behind the version in the folder."""
     train_tokens: int
     """Response tokens that carried loss."""
     history: tuple[TrainedStep, ...]
-    alarm: str = ""
-    """Why the training ended before its last step."""
+    alarm: str = ""  # why the training ended before its last step
 
 
 class Trainer(Protocol):
