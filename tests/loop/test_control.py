@@ -48,8 +48,15 @@ class Obedient:
             self._give(self._operator, self._control)
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, int]:
+    """The facts of an undisturbed run, and how many operations it takes."""
+    beat = Interrupter()
+    return run(tmp_path_factory.mktemp("run"), beat, **SMALL), beat.count
+
+
 def test_a_paused_campaign_waits_and_goes_on_to_the_same_facts(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], alone: tuple[str, int]
 ) -> None:
     done: list[int] = []
 
@@ -65,30 +72,31 @@ def test_a_paused_campaign_waits_and_goes_on_to_the_same_facts(
         done.append(len(paused.names))
         ledger.give_order("fake", Order.RUN)
 
-    paused = Obedient(tmp_path / "paused", "train", give)
+    paused = Obedient(tmp_path, "train", give)
     paused.run()
     assert done[0] == done[1] < len(paused.names)
-    assert run(tmp_path / "paused", Interrupter(), **SMALL) == run(tmp_path / "other", Interrupter(), **SMALL)
+    again = Interrupter()
+    assert run(tmp_path, again, **SMALL) == alone[0]
+    assert (again.count, len(paused.names)) == (0, alone[1])
 
 
-def test_a_stopped_campaign_goes_on_to_the_same_facts(tmp_path: Path) -> None:
+def test_a_stopped_campaign_goes_on_to_the_same_facts(tmp_path: Path, alone: tuple[str, int]) -> None:
     def give(ledger: Ledger, control: Control) -> None:
         ledger.give_order("fake", Order.STOP)
         wait_until(lambda: control.is_stopping)
 
-    stopped = Obedient(tmp_path / "stopped", "sample", give)
+    stopped = Obedient(tmp_path, "sample", give)
     with pytest.raises(Stopped, match="deltaloop stop"):
         stopped.run()
-    with Ledger(tmp_path / "stopped" / "ledger.db") as ledger:
+    with Ledger(tmp_path / "ledger.db") as ledger:
         row = ledger.find_campaign("fake")
         assert row is not None
         assert row.status is Status.STOPPED
         ledger.give_order("fake", Order.RUN)
     before = len(stopped.names)
     again = Interrupter()
-    undisturbed = Interrupter()
-    assert run(tmp_path / "stopped", again, **SMALL) == run(tmp_path / "other", undisturbed, **SMALL)
-    assert before + again.count <= undisturbed.count + 1
+    assert run(tmp_path, again, **SMALL) == alone[0]
+    assert before + again.count <= alone[1] + 1
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
