@@ -85,10 +85,13 @@ def begin(folder: Path, campaign: str, form: Format, *, log_mb: int, log_files: 
         folder / f"{campaign}.log", maxBytes=log_mb * MB, backupCount=log_files, encoding="utf-8", delay=True
     )
     formatter = JsonLines(campaign) if form is Format.JSON else PlainLines(campaign)
+    root = logging.getLogger()
+    for handler in [other for other in root.handlers if type(other) is logging.StreamHandler]:
+        root.removeHandler(handler)  # which has shown errors so far: `shown` takes its place
     for handler in (shown, kept):
         handler.setFormatter(formatter)
         _handlers.append(handler)
-        logging.getLogger().addHandler(handler)
+        root.addHandler(handler)
     for name in OURS:
         logging.getLogger(name).setLevel(logging.INFO)
 

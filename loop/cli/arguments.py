@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import sys
@@ -53,6 +54,7 @@ def resumable(again: str) -> Iterator[None]:
         reason = end.reason if isinstance(end, Stopped) else "interrupted"
         tell(f"{reason}: what is committed is kept; go on with: {again}")
         if isinstance(end, Stopped):
+            gc.freeze()  # the interpreter would spend seconds on collecting what the system takes back at once
             raise typer.Exit(end.exit_code) from None
         raise
 

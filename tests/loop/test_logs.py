@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ def test_every_stage_of_a_campaign_is_told_with_its_place(tmp_path: Path) -> Non
 
 
 def test_json_is_all_there_is_on_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logging.getLogger().addHandler(logging.StreamHandler(sys.stderr))  # as the command line begins
     begin(tmp_path, Format.JSON)
     with working_at("demo", 3, "score"):
         log.info("Δ is\n%s", "odd \ud800")
