@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from loop.engine_settings import ServerEngine
     from loop.export_prompts import Write
     from loop.intake import Source
-    from loop.ports import Embedder, Evaluator, Index, Ports, Progress, Samplers, Synthesizer, Tracker
+    from loop.ports import Embedder, Evaluator, Index, Ports, Progress, Samplers, Spends, Synthesizer, Tracker
     from store.blobs import FileBlobs
     from store.checkpoints import FileCheckpoints
     from store.ledger import Ledger
@@ -137,6 +137,7 @@ def make_ports(home: Home, settings: CampaignSettings, progress: Progress) -> tu
     from loop.adapters.sources import read_source
     from loop.adapters.trainer import OnPolicyTrainer
     from loop.ports import Ports
+    from loop.spending import Spending
     from store.records import Role
 
     student = base_version(Role.STUDENT, settings, home.checkpoints)
@@ -144,7 +145,8 @@ def make_ports(home: Home, settings: CampaignSettings, progress: Progress) -> tu
     models = make_models(settings, home.blobs, home.checkpoints)
     samplers = make_samplers(settings, models)
     embedder = _embedder(settings, models, student, teacher)
-    writer = _writer(home, settings, samplers, teacher, progress)
+    spending = Spending(settings.limits, home.paths.home)
+    writer = _writer(home, settings, samplers, teacher, spending.watching(progress), spending)
     ports = Ports(
         ledger=home.ledger,
         blobs=home.blobs,
@@ -159,6 +161,7 @@ def make_ports(home: Home, settings: CampaignSettings, progress: Progress) -> tu
         source=lambda pool: read_source(pool, home.blobs),
         progress=progress,
         work_dir=home.paths.work,
+        spending=spending,
         skill_namer=writer,
     )
     return ports, student, teacher
@@ -230,7 +233,12 @@ def _index(home: Home, pool: str, embedder: str) -> Index:
 
 
 def _writer(
-    home: Home, settings: CampaignSettings, samplers: Samplers, teacher: Version, progress: Progress
+    home: Home,
+    settings: CampaignSettings,
+    samplers: Samplers,
+    teacher: Version,
+    progress: Progress,
+    spending: Spends,
 ) -> ModelSynthesizer | None:
     """The model that writes questions and names skills, if the settings want one."""
     if settings.synthesis.synthesizer != "model":
@@ -243,7 +251,7 @@ def _writer(
 
     own = settings.models.generator != "teacher"
     version = base_version(Role.GENERATOR, settings, home.checkpoints) if own else teacher
-    generator = Generator(version, home.ledger, samplers, progress)
+    generator = Generator(version, home.ledger, samplers, progress, spending)
     return ModelSynthesizer(generator, home.blobs, Templates(settings.generation.templates))
 
 

@@ -7,7 +7,7 @@ settings of its first start; changed settings apply from the next round.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from loop.config import CampaignSettings
 from loop.logs import working_at
@@ -15,8 +15,10 @@ from loop.ports import Blobs, Ledger, Ports
 from loop.provenance import provenance
 from loop.round import close, prepare, run_round
 from loop.stages import StageLog, recorded
+from loop.summary import outputs_of, reader, spent_of
 from loop.work import Work
-from store.records import Status, Verdict, Version, canonical_json
+from store.errors import LimitReached
+from store.records import Spent, Status, Verdict, Version, canonical_json
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,20 @@ def run_campaign(
 ) -> Version:
     """Run, or resume, all rounds, or those up to one; returns the student that is kept.
 
-    While rounds are left the campaign stays `running`.
+    While rounds are left the campaign stays `running`. LimitReached if a limit of the settings ends it before: the
+    campaign is stopped, and goes on under a higher limit.
     """
     ledger = ports.ledger
     ledger.add_version(student)
     ledger.add_version(teacher)
     ledger.start_campaign(settings.name, seed=settings.seed, pool=settings.pool.name, identity=settings.identity())
+    ports.spending.counts_from(*spent_so_far(ledger, ports.blobs, settings.name))
     try:
-        kept, is_over = _run_rounds(settings, ports, student, teacher, settings.rounds if upto is None else upto)
+        watched = replace(ports, progress=ports.spending.watching(ports.progress))
+        kept, is_over = _run_rounds(settings, watched, student, teacher, settings.rounds if upto is None else upto)
+    except LimitReached:
+        _end(settings, ports, Status.STOPPED)
+        raise
     except Exception:
         _end(settings, ports, Status.FAILED)
         raise
@@ -64,6 +72,13 @@ def progressed(ledger: Ledger, blobs: Blobs, campaign: str, student: Version) ->
         if verdict is not None:
             student, reason = verdict.student, verdict.reason if verdict.stop else ""
     return Progressed(student, index, reason)
+
+
+def spent_so_far(ledger: Ledger, blobs: Blobs, campaign: str) -> tuple[Spent, float]:
+    """What the completed stages of a campaign have spent, and the seconds of all attempts."""
+    rounds = ledger.rounds(campaign)
+    spent = Spent.total([spent_of(outputs_of(row, reader(blobs))) for row in rounds] or [Spent()])
+    return spent, sum(stage.seconds for row in rounds for stage in row.stages)
 
 
 def is_finished(ledger: Ledger, blobs: Blobs, settings: CampaignSettings) -> bool:
@@ -102,7 +117,9 @@ def _run_one(
         dirty=code.dirty,
     )
     work = Work(settings.name, index, CampaignSettings.model_validate_json(row.settings), teacher)
-    stage = StageLog(ports.ledger, ports.blobs, ports.tracker, settings.name, index, look=ports.look)
+    stage = StageLog(
+        ports.ledger, ports.blobs, ports.tracker, settings.name, index, spending=ports.spending, look=ports.look
+    )
     tags = {"commit": code.commit, "dirty": str(code.dirty).lower()}
     ports.tracker.round_started(settings.name, index, work.settings.model_dump(mode="json"), tags)
     status = Status.STOPPED
@@ -116,6 +133,8 @@ def _run_one(
             if reason or index == work.settings.rounds:
                 close(work, student, ports, stage)
         status = Status.COMPLETED
+    except LimitReached:
+        raise
     except Exception:
         status = Status.FAILED
         raise

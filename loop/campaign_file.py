@@ -161,7 +161,7 @@ def _kind(schema: Mapping[str, Any]) -> str:
         return "one of " + ", ".join(f"`{value}`" for value in option["enum"])
     if "const" in option:
         return f"`{option['const']}`"
-    words = {"array": "list of strings"}.get(option["type"], option["type"])
+    words = {"array": "list of strings", "object": "table of integers"}.get(option["type"], option["type"])
     signs = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
     bounds = [f"{sign} {option[name]:g}" for name, sign in signs if name in option]
     return " ".join([words, ", ".join(bounds)]).strip()

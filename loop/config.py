@@ -9,7 +9,7 @@
     [synthesis] [generation]            what is made, and how a model makes it
     [selection] [training]              what is chosen and trained on
     [evaluation] [promotion]            what is kept, and when to stop
-    [tracking] [service]                what people see, and when `deltaloop serve` does what
+    [tracking] [limits] [service]       what people see, what may be spent, and when `deltaloop serve` does what
 
 `identity()` is what must never change between two runs of one campaign (the pair and the seed); everything else may
 change, and applies from the next round that starts.
@@ -311,6 +311,35 @@ class Tracking(Section):
     """Whether rounds are shown in `<home>/mlflow.db`."""
 
 
+StageName = Literal[
+    "campaign",
+    "pool",
+    "baseline_teacher",
+    "baseline_student",
+    "score",
+    "target",
+    "synthesize",
+    "select",
+    "distill",
+    "evaluate",
+    "judge",
+    "close",
+]
+
+
+class Limits(Section):
+    """What may be spent: a limit that is reached ends the run normally, a higher one goes on (docs/reliability.md)."""
+
+    samples: dict[StageName, Positive] = {}  # noqa: RUF012 - pydantic copies it
+    """Responses drawn, by stage (of each round), or `campaign` for all: `{ score = 20_000, campaign = 100_000 }`."""
+    tokens: dict[StageName, Positive] = {}  # noqa: RUF012 - pydantic copies it
+    """Tokens of these responses, and of training when it has ended; likewise."""
+    seconds: dict[StageName, Positive] = {}  # noqa: RUF012 - pydantic copies it
+    """Time spent; likewise."""
+    free_disk_mb: Count = 200
+    """No stage starts with less free on the disk of the home."""
+
+
 class CampaignSettings(Section):
     """Everything that a campaign file may say."""
 
@@ -336,7 +365,8 @@ class CampaignSettings(Section):
     evaluation: Evaluation = Evaluation()
     promotion: Promotion = Promotion()
     tracking: Tracking = Tracking()
-    service: Serving = Field(default=Serving(), exclude=True)  # not recorded: what is found does not depend on it
+    limits: Limits = Field(default=Limits(), exclude=True)  # not recorded: what is found does not depend on it
+    service: Serving = Field(default=Serving(), exclude=True)  # likewise
 
     @model_validator(mode="after")
     def _one_place_for_each_model(self) -> Self:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from loop.config import Sampling
-from loop.ports import Ledger, Progress, Samplers
+from loop.ports import Ledger, Progress, Samplers, Spends
 from loop.rollouts import Drawing, collect
 from loop.work import Work
 from store.records import Prompt, Rollout, Spent, Version, digest_of
@@ -39,6 +39,7 @@ class Generator:
     ledger: Ledger
     samplers: Samplers
     progress: Progress
+    spending: Spends
 
     def ask(self, work: Work, stage: str, instructions: Sequence[Prompt], schema: Mapping[str, object]) -> Replies:
         """A reply to each instruction; equal instructions get different samples.

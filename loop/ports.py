@@ -463,6 +463,30 @@ class Advance(Protocol):
     def __call__(self, done: int, /) -> None: ...
 
 
+class Spends(Protocol):
+    """Counts what is spent, and ends the run when a limit is reached. `loop.spending.Spending` implements it."""
+
+    def counts_from(self, spent: Spent, seconds: float) -> None:
+        """What earlier runs of the campaign have spent."""
+        ...
+
+    def begin(self, stage: str, earlier_s: float) -> None:
+        """A stage begins. `store.errors.DiskFull`, `store.errors.LimitReached`."""
+        ...
+
+    def draw(self, samples: int, tokens: int) -> None:
+        """So many responses were drawn. `store.errors.LimitReached`."""
+        ...
+
+    def end(self, spent: Spent) -> None:
+        """The stage has ended."""
+        ...
+
+    def watching(self, progress: Progress) -> Progress:
+        """Progress that ends the run when its time is over."""
+        ...
+
+
 class SamplingPorts(Protocol):
     """What drawing recorded samples takes of the ports."""
 
@@ -474,6 +498,9 @@ class SamplingPorts(Protocol):
 
     @property
     def progress(self) -> Progress: ...
+
+    @property
+    def spending(self) -> Spends: ...
 
 
 @dataclass(frozen=True)
@@ -495,6 +522,7 @@ class Ports:
     progress: Progress
     work_dir: Path
     """Scratch of stages in progress; what a resume may continue from."""
+    spending: Spends
     look: Callable[[], None] = lambda: None
     """Called between stages: waits while the campaign is paused, raises to end it (`loop.control`)."""
     skill_namer: SkillNamer | None = None

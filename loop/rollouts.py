@@ -99,18 +99,20 @@ def collect(drawing: Drawing, prompts: Sequence[Prompt], ports: SamplingPorts) -
         ports.ledger.add_plan(drawing.key, plan)
 
     planned = [_planned(batch) for batch in plan]
-    missing = _missing(planned, held_rollouts(drawing, ports))
+    held = held_rollouts(drawing, ports)
+    missing = _missing(planned, held)
     total = sum(len(ids) * (stop - start) for start, stop, ids in planned)
     with ports.progress.bar(f"{drawing.version.role} samples", total) as advance:
         advance(total - sum(len(ids) * (stop - start) for (start, stop), ids in missing.items()))
+        ports.spending.draw(*_paid(planned, held))
         for (start, stop), ids in missing.items():
             for rows in _draw(drawing, [by_id[id] for id in ids], start, stop, ports):
                 ports.ledger.add_rollouts(rows)
                 advance(len(rows))
+                ports.spending.draw(len(rows), sum(row.num_tokens for row in rows))
 
     rollouts = held_rollouts(drawing, ports)
-    paid = [row for start, stop, ids in planned for id in ids for row in rollouts[id] if start <= row.index < stop]
-    return Collected(rollouts, len(paid), sum(row.num_tokens for row in paid))
+    return Collected(rollouts, *_paid(planned, rollouts))
 
 
 def sample_side(
@@ -200,6 +202,14 @@ def _planned(batch: Sequence[str]) -> tuple[int, int, Sequence[str]]:
     """First index, index after the last, and prompt ids of a batch that `_cut` made."""
     start, stop = batch[0].split(":")
     return int(start), int(stop), batch[1:]
+
+
+def _paid(
+    planned: Sequence[tuple[int, int, Sequence[str]]], held: Mapping[str, tuple[Rollout, ...]]
+) -> tuple[int, int]:
+    """How many samples of a plan are there, and their tokens."""
+    paid = [row for start, stop, ids in planned for id in ids for row in held[id] if start <= row.index < stop]
+    return len(paid), sum(row.num_tokens for row in paid)
 
 
 def _missing(

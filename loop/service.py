@@ -29,7 +29,7 @@ from loop.service_settings import BACK_TO_BACK, interval_of
 from loop.status import RoundLines
 from store.backup import back_up
 from store.database import now
-from store.errors import DeltaloopError, LeaseLost, UsageError
+from store.errors import DeltaloopError, LeaseLost, LimitReached, UsageError
 from store.index import index_problems
 from store.records import Status, Version
 from store.verify import verify
@@ -214,6 +214,8 @@ class Service:
             work()
         except LeaseLost:
             raise
+        except LimitReached as reached:
+            log.info("%s: %s", name, reached)
         except DeltaloopError as failure:
             error = str(failure)
             log.error("%s: %s", name, error)

@@ -7,8 +7,9 @@ name, looks the stage up in the ledger, and
     completed, other inputs   -> StageChanged, naming the input that changed
     anything else             -> runs the function, stores its output as a blob, then marks the stage completed
 
-An exception is recorded and raised as StageFailed; an interruption (Ctrl-C) marks the stage stopped. What a stage
-`uses` (ports) is not a fact and is not digested. Before a stage runs, `look` is called, which may wait or interrupt.
+An exception is recorded and raised as StageFailed; an interruption (Ctrl-C) or a limit that is reached marks the stage
+stopped. What a stage `uses` (ports) is not a fact and is not digested. Before a stage runs, `look` is called, which may
+wait or interrupt.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from typing import Any, TypeVar, get_type_hints
 from pydantic import TypeAdapter
 
 from loop.logs import working_at
-from loop.ports import Blobs, Ledger, Tracker
-from store.errors import DeltaloopError, StageChanged, StageFailed
-from store.records import Status, digest
+from loop.ports import Blobs, Ledger, Spends, Tracker
+from store.errors import DeltaloopError, LimitReached, StageChanged, StageFailed
+from store.records import Spent, Status, digest
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class StageLog:
         campaign: str,
         round: int,
         *,
+        spending: Spends,
         look: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -50,6 +52,7 @@ class StageLog:
         self._tracker = tracker
         self._campaign = campaign
         self._round = round
+        self._spending = spending
         self._look = look
         self._clock = clock
 
@@ -61,10 +64,11 @@ class StageLog:
         if done is not None and done.status is Status.COMPLETED and done.output is not None:
             self._refuse_changed(name, dict(done.inputs), inputs)
             return TypeAdapter(output_type).validate_json(self._blobs.get(done.output))
+        attempt = partial(function, *facts, *([] if using is None else [using]))
         with working_at(self._campaign, self._round, name):
-            return self._run(name, partial(function, *facts, *([] if using is None else [using])), inputs, output_type)
+            return self._run(name, attempt, inputs, output_type, 0.0 if done is None else done.seconds)
 
-    def _run(self, name: str, attempt: Callable[[], T], inputs: dict[str, str], kind: Any) -> T:
+    def _run(self, name: str, attempt: Callable[[], T], inputs: dict[str, str], kind: Any, earlier_s: float) -> T:
         where = (self._campaign, self._round, name)
         self._look()
         self._ledger.start_stage(*where, inputs)
@@ -75,8 +79,12 @@ class StageLog:
             return self._clock() - begun
 
         try:
+            self._spending.begin(name, earlier_s)
             result = attempt()
             output = self._blobs.put(TypeAdapter(kind).dump_json(result))
+        except LimitReached as reached:
+            self._ledger.end_stage(*where, Status.STOPPED, seconds=seconds(), error=str(reached))
+            raise
         except DeltaloopError as error:
             self._ledger.end_stage(*where, Status.FAILED, seconds=seconds(), error=str(error))
             raise
@@ -89,6 +97,7 @@ class StageLog:
             raise
         self._ledger.end_stage(*where, Status.COMPLETED, seconds=seconds(), output=output)
         log.info("completed in %.1f s", seconds())
+        self._spending.end(getattr(result, "spent", Spent()))
         self._tracker.stage_ended(*where, result, seconds())
         return result
 

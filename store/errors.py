@@ -57,6 +57,18 @@ class LeaseLost(DeltaloopError, RuntimeError):
     """Another process has taken over the campaign: this one must write nothing more."""
 
 
+class LimitReached(DeltaloopError, RuntimeError):
+    """A campaign or a stage has spent what it may: a normal end, after which a higher limit goes on."""
+
+    exit_code = 0
+
+
+class DiskFull(DeltaloopError, OSError):
+    """Too little is free on a disk."""
+
+    __str__ = Exception.__str__
+
+
 class BackupUnusable(DeltaloopError, ValueError):
     """A backup cannot be written where it should be, or a file is no sound backup."""
 

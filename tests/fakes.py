@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from loop.adapters.model_synthesizer import ModelSynthesizer
 from loop.adapters.templates import Templates
-from loop.config import CampaignSettings, Pool, Sampling
+from loop.config import CampaignSettings, Limits, Pool, Sampling
 from loop.generator import Generator
 from loop.ports import (
     Advance,
@@ -32,6 +32,7 @@ from loop.ports import (
     TrainingRun,
     Wanted,
 )
+from loop.spending import Spending
 from loop.work import Work
 from store.blobs import FileBlobs
 from store.checkpoints import FileCheckpoints, folder_digest
@@ -275,6 +276,7 @@ def fake_ports(
     *,
     ledger_url: str | None = None,
     generator: Sampler | None = None,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> tuple[Ports, Version, Version]:
     """Real store, fake models; returns the ports, the student and the teacher. A generator writes, if there is one."""
     blobs, checkpoints = FileBlobs(home / "blobs"), FileCheckpoints(home / "checkpoints")
@@ -283,10 +285,11 @@ def fake_ports(
     checkpoints.add(start)
     samplers = FakeSamplers(checkpoints, beat, generator)
     ledger = Ledger(ledger_url or home / "ledger.db")
+    spending = Spending(limits, home)
     writer = None
     if generator is not None:
         version = Version("g" * 64, Role.GENERATOR, "fake:generator")
-        writer = ModelSynthesizer(Generator(version, ledger, samplers, QuietProgress()), blobs, Templates())
+        writer = ModelSynthesizer(Generator(version, ledger, samplers, QuietProgress(), spending), blobs, Templates())
     ports = Ports(
         ledger=ledger,
         blobs=blobs,
@@ -301,6 +304,7 @@ def fake_ports(
         source=fake_source,
         progress=QuietProgress(),
         work_dir=home / "work",
+        spending=spending,
         skill_namer=writer,
     )
     return ports, student, Version("t" * 64, Role.TEACHER, "fake:teacher")

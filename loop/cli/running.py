@@ -24,7 +24,7 @@ from loop.cli.arguments import (
     typed,
 )
 from loop.logs import Format
-from store.errors import DeltaloopError
+from store.errors import DeltaloopError, LimitReached
 
 if TYPE_CHECKING:
     from loop.bootstrap import Home
@@ -150,4 +150,7 @@ def _run_campaign(settings: CampaignSettings, place: Home, log: Format) -> None:
     with controlling(place.ledger, settings.name) as control:
         ports, base_student, teacher = make_ports(place, settings, control.watching(progress_of(log)))
         tracker = RoundLines(ports.tracker, place.ledger, place.blobs, lambda line: print(line, flush=True))
-        run_campaign(settings, replace(ports, tracker=tracker, look=control.look), base_student, teacher)
+        try:
+            run_campaign(settings, replace(ports, tracker=tracker, look=control.look), base_student, teacher)
+        except LimitReached as reached:
+            print(f"campaign `{settings.name}` has ended: {reached}")

@@ -169,7 +169,7 @@ def test_nothing_to_train_on_keeps_the_student_and_ends(tmp_path: Path) -> None:
 def test_a_finished_stage_refuses_other_inputs(tmp_path: Path) -> None:
     ports, student, teacher = fake_ports(tmp_path)
     run_campaign(fake_settings(rounds=0), ports, student, teacher)
-    stage = StageLog(ports.ledger, ports.blobs, ports.tracker, "fake", 0)
+    stage = StageLog(ports.ledger, ports.blobs, ports.tracker, "fake", 0, spending=ports.spending)
     assert stage("extra", same, Filled("p", 1, 0, "d")) == Filled("p", 1, 0, "d")
     assert stage("extra", same, Filled("p", 1, 0, "d")) == Filled("p", 1, 0, "d")
     with pytest.raises(StageChanged, match="`work`"):

@@ -12,6 +12,7 @@ from loop.adapters.model_synthesizer import NEW_CHART_SCHEMA, QUESTIONS_SCHEMA, 
 from loop.adapters.templates import Templates
 from loop.generator import Generator
 from loop.ports import Contrast, Proposal, Wanted
+from loop.spending import Spending
 from loop.work import Work
 from store.blobs import FileBlobs
 from store.ledger import Ledger
@@ -39,7 +40,7 @@ class Desk:
     def __init__(self, folder: Path, generator: FakeGenerator) -> None:
         self.ledger = Ledger(folder / "ledger.db")
         self.blobs = FileBlobs(folder / "blobs")
-        asking = Generator(VERSION, self.ledger, Opens(generator), QuietProgress())
+        asking = Generator(VERSION, self.ledger, Opens(generator), QuietProgress(), Spending())
         self.synthesizer = ModelSynthesizer(asking, self.blobs, Templates())
         self.seeds = tuple(
             Prompt.make(f"Seed {number}?{SUFFIX}", (IMAGE,) if number < 3 else (), attributes={"domain": "chart"})
