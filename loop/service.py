@@ -82,6 +82,8 @@ class Service:
         self._control = control
         self._settings = read()
         self._made: tuple[CampaignSettings, tuple[Ports, Version, Version]] | None = None
+        self._spent: CampaignSettings | None = None
+        """Settings under which a limit was reached: nothing more is to be had until they change."""
         self._desk = Desk()
         self._scheduler: BackgroundScheduler | None = None
         self._last: dict[str, Ran] = {}
@@ -142,8 +144,13 @@ class Service:
         settings = self._reread()
         if self.next_round() > index or is_finished(self._home.ledger, self._home.blobs, settings):
             return
+        if settings == self._spent:
+            return
         try:
             run_campaign(settings, *self._opened(settings), upto=index)
+        except LimitReached:
+            self._spent = settings
+            raise
         except Exception:
             self._made = None  # an engine may be what broke: the next attempt gets a new one
             raise

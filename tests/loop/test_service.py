@@ -44,7 +44,7 @@ class Served:
         return fake_settings(**self.changes, service=self._service)
 
     def _ports(self, settings: CampaignSettings) -> tuple[Ports, Version, Version]:
-        return fake_ports(self.home.paths.home, self._beat)
+        return fake_ports(self.home.paths.home, self._beat, limits=settings.limits)
 
     def serve_while(self, work: Callable[[], object]) -> None:
         """Serve in this thread until another one has done something."""
@@ -132,6 +132,24 @@ def test_a_round_that_failed_is_told_and_goes_on_the_next_time(tmp_path: Path, a
 
     served.serve_while(fire_twice)
     assert served.status() is Status.COMPLETED
+    assert served.fingerprint() == alone[0]
+
+
+def test_a_limit_that_is_reached_is_no_failure_and_a_higher_one_goes_on(tmp_path: Path, alone: tuple[str, int]) -> None:
+    served = Served(tmp_path, Interrupter())
+    served.changes["limits"] = {"samples": {"score": 10}}
+
+    def fire() -> None:
+        for _ in range(3):
+            served.service.rounds()
+        stage = served.home.ledger.find_stage("fake", 1, "score")
+        assert stage is not None
+        assert (stage.status, stage.attempts) == (Status.STOPPED, 1)
+        assert served.status() is Status.STOPPED
+        del served.changes["limits"]
+        served.service.rounds()
+
+    served.serve_while(fire)
     assert served.fingerprint() == alone[0]
 
 
