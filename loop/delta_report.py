@@ -15,7 +15,7 @@ from rich.table import Table
 
 from loop.campaign import progressed
 from loop.config import CampaignSettings
-from loop.pool import fill_pool, usable_prompts
+from loop.pool import read_pool
 from loop.ports import Ports
 from loop.scoring import score_prompts
 from loop.status import number, share, table_of
@@ -67,13 +67,14 @@ def measure(settings: CampaignSettings, ports: Ports, student: Version, teacher:
     done = progressed(ports.ledger, ports.blobs, settings.name, student)
     for version in (done.student, teacher):
         ports.ledger.add_version(version)
-    filled = fill_pool(Work(settings.name, 0, settings, teacher), ports)
+    prompts = read_pool(settings, ports)
     # A plan is for one list of prompts: the key of this one must not be that of a round.
-    key = digest_of({"pool": filled.digest, "settings": settings.model_dump(mode="json")})
+    ids = digest_of([prompt.id for prompt in prompts])
+    key = digest_of({"pool": ids, "settings": settings.model_dump(mode="json")})
     work = Work(f"score/{key}", max(1, done.next_round), settings, teacher)
-    prompts = usable_prompts(settings, ports)
     scores, spent = score_prompts(work, done.student, prompts, ports, stage="score")
-    return report(filled.pool, done.student, prompts, scores, samples=spent.student_samples + spent.teacher_samples)
+    samples = spent.student_samples + spent.teacher_samples
+    return report(settings.pool.name, done.student, prompts, scores, samples=samples)
 
 
 def report(

@@ -15,13 +15,23 @@ from store.records import Filled, Prompt, Quarantined, digest_of
 
 
 def fill_pool(work: Work, ports: Ports) -> Filled:
-    """Read the source once. Prompts that the pool holds already are left as they are."""
-    pool = work.settings.pool
+    """`read_pool` as the output of a stage."""
+    pool = work.settings.pool.name
+    ids = [prompt.id for prompt in read_pool(work.settings, ports)]
+    return Filled(pool, len(ids), len(ports.ledger.quarantined(pool)), digest_of(ids))
+
+
+def read_pool(settings: CampaignSettings, ports: Ports) -> tuple[Prompt, ...]:
+    """Read the source once, and return the pool's usable prompts; those that it holds already are left as they are.
+
+    DeltaloopError if none is usable.
+    """
+    pool = settings.pool
     with ports.progress.bar("pool", pool.size if pool.source == EMBEDDED else None) as advance:
         take_in(ports.source(pool), pool.name, ports.ledger, advance)
-    ids = [prompt.id for prompt in usable_prompts(work.settings, ports)]
-    quarantined = len(ports.ledger.quarantined(pool.name))
-    if not ids:
+    prompts = usable_prompts(settings, ports)
+    if not prompts:
+        quarantined = len(ports.ledger.quarantined(pool.name))
         remedy = (
             f"fill it: deltaloop import SOURCE --pool {pool.name}" if pool.source == IMPORTED else "mend the source"
         )
@@ -29,7 +39,7 @@ def fill_pool(work: Work, ports: Ports) -> Filled:
             f"pool `{pool.name}` holds no usable prompt after reading `{pool.source}` ({quarantined} quarantined);"
             f" {remedy}"
         )
-    return Filled(pool.name, len(ids), quarantined, digest_of(ids))
+    return prompts
 
 
 def usable_prompts(settings: CampaignSettings, ports: Ports) -> tuple[Prompt, ...]:

@@ -16,7 +16,7 @@ from store.records import Origin
 
 def import_(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="JSONL, CSV or Parquet file, `datasets` or image folder, or hub id.")
+        str, typer.Argument(metavar="SOURCE", help="JSONL, JSON, CSV, Parquet; `datasets` or image folder; or hub id.")
     ],
     pool: Annotated[str, typer.Option("--pool", metavar="NAME", help="Pool that the prompts join; made if absent.")],
     question: ColumnOption = None,
