@@ -1,4 +1,4 @@
-"""A tiny pair and what opens it, for all tests of trainings."""
+"""What tests of adapters begin with: blobs and models of a test's own, and a tiny pair for trainings."""
 
 from __future__ import annotations
 
@@ -28,5 +28,10 @@ def blobs(tmp_path: Path) -> FileBlobs:
 
 
 @pytest.fixture
-def models(tmp_path: Path, blobs: FileBlobs) -> Models:
-    return Models(blobs, FileCheckpoints(tmp_path / "checkpoints"), device="cpu", threads=1)
+def checkpoints(tmp_path: Path) -> FileCheckpoints:
+    return FileCheckpoints(tmp_path / "checkpoints")
+
+
+@pytest.fixture
+def models(blobs: FileBlobs, checkpoints: FileCheckpoints) -> Models:
+    return Models(blobs, checkpoints, device="cpu", threads=1)

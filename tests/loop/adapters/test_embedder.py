@@ -12,20 +12,9 @@ import torch
 from loop.adapters.embedder import ModelEmbedder, SentenceTransformerEmbedder
 from loop.adapters.models import Models
 from store.blobs import FileBlobs
-from store.checkpoints import FileCheckpoints
 from store.errors import ModelUnusable
 from store.records import Prompt, Version
 from tests.tiny_models import make_prompts, picture, version_of, write_model, write_text_model
-
-
-@pytest.fixture
-def blobs(tmp_path: Path) -> FileBlobs:
-    return FileBlobs(tmp_path / "blobs")
-
-
-@pytest.fixture
-def models(tmp_path: Path, blobs: FileBlobs) -> Models:
-    return Models(blobs, FileCheckpoints(tmp_path / "checkpoints"), device="cpu", threads=1)
 
 
 @pytest.fixture

@@ -20,16 +20,6 @@ from store.records import Role
 from tests.tiny_models import make_prompts, write_model, write_text_model
 
 
-@pytest.fixture
-def blobs(tmp_path: Path) -> FileBlobs:
-    return FileBlobs(tmp_path / "blobs")
-
-
-@pytest.fixture
-def checkpoints(tmp_path: Path) -> FileCheckpoints:
-    return FileCheckpoints(tmp_path / "checkpoints")
-
-
 def settings_of(folder: Path, **student: Any) -> CampaignSettings:
     models = {"teacher": str(folder), "student": str(folder), "device": "cpu", "threads": 1}
     return CampaignSettings.model_validate({"name": "pair", "models": models, "engines": {"student": student}})

@@ -23,21 +23,6 @@ from store.records import Prompt, Role
 from tests.tiny_models import make_prompts, picture, version_of, write_model, write_text_model
 
 
-@pytest.fixture
-def blobs(tmp_path: Path) -> FileBlobs:
-    return FileBlobs(tmp_path / "blobs")
-
-
-@pytest.fixture
-def checkpoints(tmp_path: Path) -> FileCheckpoints:
-    return FileCheckpoints(tmp_path / "checkpoints")
-
-
-@pytest.fixture
-def models(blobs: FileBlobs, checkpoints: FileCheckpoints) -> Models:
-    return Models(blobs, checkpoints, device="cpu", threads=1)
-
-
 def test_a_version_is_the_digest_of_its_files_whatever_names_it(tmp_path: Path, checkpoints: FileCheckpoints) -> None:
     folder = write_model(tmp_path / "model", seed=0)
     expected = folder_digest(folder)

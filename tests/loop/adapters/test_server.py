@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -44,11 +43,6 @@ SETTINGS = Sampling(temperature=0.7, max_tokens=32)
 def server() -> Iterator[FakeServer]:
     with FakeServer() as running:
         yield running
-
-
-@pytest.fixture
-def blobs(tmp_path: Path) -> FileBlobs:
-    return FileBlobs(tmp_path / "blobs")
 
 
 def sampler_of(blobs: FileBlobs, *servers: FakeServer, **changes: object) -> ServerSampler:

@@ -28,11 +28,6 @@ VAST = to_png(Image.new("1", (8000, 6300)))
 
 
 @pytest.fixture
-def blobs(tmp_path: Path) -> FileBlobs:
-    return FileBlobs(tmp_path / "blobs")
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Images beside the file, and one outside."""
     folder = tmp_path / "data"

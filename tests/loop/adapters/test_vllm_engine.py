@@ -35,16 +35,6 @@ NEEDS_VLLM = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def blobs(tmp_path: Path) -> FileBlobs:
-    return FileBlobs(tmp_path / "blobs")
-
-
-@pytest.fixture
-def checkpoints(tmp_path: Path) -> FileCheckpoints:
-    return FileCheckpoints(tmp_path / "checkpoints")
-
-
 def samplers_of(
     blobs: FileBlobs, checkpoints: FileCheckpoints, engine: VllmEngine, start: Callable[..., Any] = start_llm
 ) -> VllmSamplers:
