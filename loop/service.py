@@ -4,6 +4,7 @@
     score    Δ of the pool for its student     main thread
     verify   every digest is recomputed        the scheduler's thread, beside the rounds
     backup   a new archive, old ones deleted   the scheduler's thread, likewise
+    gc       what no row names is removed      the scheduler's thread, likewise
 
 What the main thread is asked for has a key, a round that of the round: asked for twice, it is done once. The campaign
 file is read again before each round. A job that fails is told in one line, and is due again the next time; whatever a
@@ -30,6 +31,7 @@ from loop.status import RoundLines
 from store.backup import back_up
 from store.database import now
 from store.errors import DeltaloopError, LeaseLost, LimitReached, UsageError
+from store.garbage import collect
 from store.index import index_problems
 from store.records import Status, Version
 from store.verify import verify
@@ -123,6 +125,7 @@ class Service:
             "score": (serving.score, partial(self._ask, "score", self.score)),
             "verify": (serving.verify, partial(self._told, "verify", self.verify)),
             "backup": (serving.backup, partial(self._told, "backup", self.backup)),
+            "gc": (serving.gc, partial(self._told, "gc", self.gc)),
         }
 
     # what each job does
@@ -186,6 +189,12 @@ class Service:
         log.info("wrote %s: fingerprint %s", file, made.fingerprint)
         if made.problems:
             raise DeltaloopError(f"{len(made.problems)} damaged file(s) are not in {file}; see `deltaloop verify`")
+
+    def gc(self) -> None:
+        """Remove what no row names, once it is old."""
+        home = self._home
+        found = collect(home.ledger, home.blobs, home.checkpoints, home.paths.home)
+        log.info("removed %d piece(s) of garbage, %.1f MB", len(found), sum(one.num_bytes for one in found) / 1e6)
 
     # how it is done
     def _reread(self) -> CampaignSettings:

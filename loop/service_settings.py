@@ -62,6 +62,8 @@ class Serving(Section):
     """When every digest of the home is recomputed; likewise."""
     backup: Trigger = "0 3 * * *"
     """When an archive is written; likewise."""
+    gc: Trigger = "0 4 * * *"
+    """When what no row names, and is a week old, is removed; likewise."""
     backup_dir: str = "backups"
     """Folder of the archives; a relative one is in the home."""
     backups: Positive = 7

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -66,6 +67,7 @@ class FileBlobs:
 def _holds(path: Path, size: int) -> bool:
     """Whether the file is there; one that a crash of the machine cut short has another size, and is replaced."""
     try:
+        os.utime(path)  # wanted again: as new to `store.garbage` as one that is written
         return path.stat().st_size == size
     except FileNotFoundError:
         return False

@@ -6,7 +6,7 @@
     130  interrupted (by SIGTERM or `stop`: 0): what is committed is kept, and the same command goes on from there
 
     running    works: rounds, a Δ report, an evaluation     exchange   prompts in, prompts and students out
-    looking    only looks                                 facts      verify, backup, restore
+    looking    only looks                                 facts      verify, gc, backup, restore
     operating  serve, pause, resume, stop                 planning  what it will cost, which budget is best
     arguments  what several of them take
 
@@ -44,6 +44,7 @@ for _command in (
     looking.compare,
     running.score,
     facts.verify,
+    facts.gc,
     facts.backup,
     facts.restore,
     exchange.student,

@@ -42,6 +42,28 @@ def verify(
         )
 
 
+def gc(
+    days: Annotated[float, typer.Option("--days", min=0, help="Keep whatever changed in so many days.")] = 7.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+    ledger: LedgerOption = None,
+) -> None:
+    """Remove what no row of the ledger names and nobody resumes from."""
+    from loop.bootstrap import open_home
+    from store.garbage import collect
+
+    place = open_home(home, ledger)
+    found = collect(
+        place.ledger, place.blobs, place.checkpoints, place.paths.home, older_than_s=days * 86_400, dry_run=dry_run
+    )
+    for one in found:
+        print(f"{one.path}: {one.what}, {one.num_bytes} bytes")
+    print(
+        f"{'would remove' if dry_run else 'removed'} {len(found)} file(s) or folder(s),"
+        f" {sum(one.num_bytes for one in found) / 1e6:.1f} MB"
+    )
+
+
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="New archive (tar).")],
     home: HomeOption = DEFAULT_HOME,

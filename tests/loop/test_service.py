@@ -26,7 +26,7 @@ from tests.fakes import fake_ports, fake_settings
 from tests.loop.fake_runs import Interrupter, run
 
 SMALL: dict[str, object] = {"rounds": 1, "pool": {"name": "fake", "size": 12}}
-OFF = {"rounds": "off", "score": "off", "verify": "off", "backup": "off"}
+OFF = {"rounds": "off", "score": "off", "verify": "off", "backup": "off", "gc": "off"}
 
 
 class Served:
