@@ -13,18 +13,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from store.errors import DeltaloopError, UsageError
 
 if TYPE_CHECKING:
     from loop.adapters.model_synthesizer import ModelSynthesizer
     from loop.adapters.models import Models
+    from loop.adapters.optuna_study import OptunaStudy
     from loop.config import CampaignSettings
     from loop.engine_settings import ServerEngine
     from loop.export_prompts import Write
     from loop.intake import Source
     from loop.ports import Embedder, Evaluator, Index, Ports, Progress, Samplers, Spends, Synthesizer, Tracker
+    from loop.tune_settings import Tune
+    from loop.tuning import Tried
     from store.blobs import FileBlobs
     from store.checkpoints import FileCheckpoints
     from store.ledger import Ledger
@@ -180,6 +183,35 @@ def base_student(home: Home, settings: CampaignSettings) -> Version:
     from store.records import Role
 
     return base_version(Role.STUDENT, settings, home.checkpoints)
+
+
+def open_study(home: Home, settings: CampaignSettings, tune: Tune) -> OptunaStudy:
+    """The study that tunes a campaign's budgets. UsageError if it was made of other settings."""
+    from loop.adapters.optuna_study import OptunaStudy
+    from loop.study import study_digest
+
+    return OptunaStudy(
+        home.paths.home,
+        settings.name,
+        tune.space,
+        ratio=tune.objective == "ratio",
+        seed=settings.seed,
+        settings=study_digest(settings, tune),
+    )
+
+
+def trial_reporter(home: Path, study: str, trial: int) -> Any:
+    """What a trial reports its rounds to, from whichever process runs it."""
+    from loop.adapters.optuna_study import reporter
+
+    return reporter(home, study, trial)
+
+
+def note_trial(home: Home, campaign: str, tried: Tried) -> None:
+    """Show a trial in MLflow, under the run of its study; a failure is a warning, as the study has it."""
+    from loop.adapters.mlflow_trials import note_trial
+
+    note_trial(home.paths.home, campaign, tried)
 
 
 def note_evaluation(home: Home, version: Version, reports: Sequence[SuiteReport], campaign: str | None) -> None:

@@ -30,6 +30,7 @@ def choose(work: Work, scores: Scores, admitted: Admitted, ports: Ports) -> Trai
         num=settings.prompts,
         min_consistency=settings.min_consistency,
         rng=np.random.default_rng(work.seed("select")),
+        min_delta=settings.min_delta,
     )
     ids = tuple(rows[index].prompt_id for index in picked)
     mean = float(choices.delta[picked].mean()) if len(picked) else 0.0

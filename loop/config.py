@@ -246,8 +246,12 @@ class Selection(Section):
     """Size of a round's training set, at most."""
     min_consistency: Share = 0.5
     """Prompts on which the teacher agrees with itself less than this are not trained on."""
+    min_delta: Annotated[float, Field(ge=0.0)] = 0.0
+    """Prompts with a smaller Δ (nats) are not trained on; the controls `uniform` and `zero_delta` ignore it."""
 
 
+TUNE = "tune"
+"""The table of a campaign file that says how its budgets are tuned."""
 SUITE_LISTS = ("main", "beside")
 
 
@@ -420,6 +424,7 @@ def load_settings(path: Path, overrides: Sequence[str] = ()) -> CampaignSettings
         raise UsageError(f"{path}: not readable as TOML: {error}") from error
     for text in overrides:
         override(data, text)
+    data.pop(TUNE, None)  # read by loop/tune_settings.py: no part of what a stage depends on
     return with_paths(parse_settings(data, where=str(path)), path)
 
 

@@ -98,16 +98,25 @@ SELECTION: dict[str, Rule] = {
 
 
 def select(
-    rule_name: str, choices: Choices, *, num: int, min_consistency: float, rng: np.random.Generator
+    rule_name: str,
+    choices: Choices,
+    *,
+    num: int,
+    min_consistency: float,
+    rng: np.random.Generator,
+    min_delta: float = 0.0,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """At most `num` distinct indices, best first, and their training weights, all 1.
 
-    Eligible is what is not zero-delta and whose teacher is consistent at least `min_consistency`. Two rules are
-    controls. For `uniform` everything is eligible: it is the arm that answers "no better than random?", and random
-    means the pool as it came, as someone would train who never measured Δ or consistency. For `zero_delta` it is what
-    the other rules leave out: the arm that answers "does it matter what is trained on?".
+    Eligible is what is not zero-delta, of a Δ of at least `min_delta`, and whose teacher is consistent at least
+    `min_consistency`. Two rules are controls. For `uniform` everything is eligible: it is the arm that answers "no
+    better than random?", and random means the pool as it came, as someone would train who never measured Δ or
+    consistency. For `zero_delta` it is what the other rules leave out: the arm that answers "does it matter what is
+    trained on?".
     """
     eligible = (choices.zero == (rule_name == "zero_delta")) & (choices.consistency >= min_consistency)
+    if rule_name != "zero_delta":
+        eligible &= choices.delta >= min_delta
     if rule_name == "uniform":
         eligible = np.ones_like(eligible)
     indices = SELECTION[rule_name](choices, eligible, num, rng)

@@ -30,6 +30,7 @@ CAMPAIGN, CREATED, ROUND, DIRTY, PROCESS = (
     f"deltaloop.{name}" for name in ("campaign", "created", "round", "dirty", "process")
 )
 VERSION = "deltaloop.evaluated"
+STUDY, TRIAL = "deltaloop.study", "deltaloop.trial"
 METRICS_A_BATCH, ENTRIES_A_BATCH = 1000, 100
 """MLflow's own limits of one `log_batch`."""
 DIGEST_LENGTH = 36
@@ -94,6 +95,18 @@ class MlflowBook:
         tags = {VERSION: version} | ({PARENT: parent} if parent else {})
         found = self._search(tags)
         return str(found[0].info.run_id) if found else self._create(f"evaluation of {version[:12]}", tags)
+
+    def study_run(self, campaign: str) -> str:
+        """Id of the run of the study that tunes a campaign's budgets."""
+        tags = {STUDY: campaign}
+        found = [run for run in self._search(tags) if PARENT not in run.data.tags]
+        return str(found[0].info.run_id) if found else self._create(f"tuning of {campaign}", tags)
+
+    def trial_run(self, study_run: str, number: int) -> str:
+        """Id of the run of a trial."""
+        tags = {PARENT: study_run, TRIAL: str(number)}
+        found = self._search(tags)
+        return str(found[0].info.run_id) if found else self._create(f"trial {number}", tags)
 
     def running(self) -> list[Any]:
         """Runs that say they are running."""

@@ -51,6 +51,7 @@ for _command in (
     exchange.export,
     running.evaluate,
     planning.plan,
+    planning.tune,
     looking.doctor,
     operating.serve,
     operating.pause,

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loop.cli.arguments import DEFAULT_HOME, FileArgument, HomeOption, LedgerOption, SetOption
+from loop.cli.arguments import DEFAULT_HOME, FileArgument, HomeOption, LedgerOption, SetOption, again, resumable, typed
+
+if TYPE_CHECKING:
+    from loop.adapters.optuna_study import OptunaStudy
+    from loop.bootstrap import Home
+    from loop.config import CampaignSettings
+    from loop.tune_settings import Tune
 
 
 def plan(
@@ -50,3 +57,66 @@ def plan(
         print(json.dumps(plan_json(planned), allow_nan=False, ensure_ascii=False))
     else:
         show(plan_tables(planned))
+
+
+def tune(
+    file: FileArgument,
+    trials: Annotated[int, typer.Option("--trials", min=1, help="In all, those of earlier runs included.")] = 20,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Trials at a time, each in a process of its own.")] = 1,
+    report: Annotated[bool, typer.Option("--report", help="Run nothing; tell what is known.")] = False,
+    trial: Annotated[int | None, typer.Option("--trial", min=0, help="Choose this one, not the best.")] = None,
+    write: Annotated[Path | None, typer.Option("--write", metavar="FILE", help="New campaign file.")] = None,
+    set_: SetOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+    ledger: LedgerOption = None,
+) -> None:
+    """Try budgets by Optuna, each as a campaign of its own, and tell which are best."""
+    from loop.bootstrap import open_home, open_study
+    from loop.config import load_settings
+    from loop.status import show
+    from loop.study_report import chosen_of, report_json, report_tables, write_campaign
+    from loop.tune_settings import load_tune
+
+    settings = load_settings(file, set_ or [])
+    tuning = load_tune(file, settings, set_ or [])
+    place = open_home(home, ledger)
+    study = open_study(place, settings, tuning)
+    if not report:
+        words = ["tune", str(file), f"--trials={trials}", f"--jobs={jobs}", *typed(None, set_)]
+        with resumable(again(words, home, ledger)):
+            _run_study(study, settings, tuning, place, trials, jobs)
+    rows = study.trials()
+    chosen = chosen_of(rows, trial, tuning)
+    if as_json:
+        print(json.dumps(report_json(rows, study.importances(), chosen), allow_nan=False, ensure_ascii=False))
+    else:
+        show(report_tables(rows, study.importances(), chosen))
+    if write is not None:
+        write_campaign(file, settings, chosen.params, write)
+        print(f"wrote {write}: the budget of trial {chosen.number}", file=sys.stderr)
+
+
+def _run_study(
+    study: OptunaStudy, settings: CampaignSettings, tuning: Tune, place: Home, trials: int, jobs: int
+) -> None:
+    from loop.bootstrap import note_trial
+    from loop.control import controlling
+    from loop.progress import make_progress
+    from loop.study import Ended, run_study
+    from loop.tune_settings import Value
+
+    def ended(number: int, params: dict[str, Value], found: Ended | None, reason: str) -> None:
+        if settings.tracking.mlflow:
+            for row in study.trials():
+                if row.number == number:
+                    note_trial(place, settings.name, row)
+        told = reason or (f"accuracy {found.worth.accuracy:.3f}, {found.worth.tokens:,.0f} tokens" if found else "")
+        print(f"trial {number}: {told}{' (pruned)' if found and found.pruned else ''}", file=sys.stderr, flush=True)
+
+    with controlling(place.ledger, f"tune/{settings.name}") as control:
+        progress = control.watching(make_progress(sys.stderr))
+        shared = run_study(
+            study, settings, tuning, place, trials=trials, jobs=jobs, control=control, progress=progress, ended=ended
+        )
+    print(f"shared by all trials: {shared} samples of the pool, drawn once", file=sys.stderr)
