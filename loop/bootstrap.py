@@ -20,12 +20,12 @@ from store.errors import DeltaloopError, UsageError
 if TYPE_CHECKING:
     from loop.adapters.model_synthesizer import ModelSynthesizer
     from loop.adapters.models import Models
-    from loop.adapters.optuna_study import OptunaStudy
     from loop.config import CampaignSettings
     from loop.engine_settings import ServerEngine
     from loop.export_prompts import Write
     from loop.intake import Source
     from loop.ports import Embedder, Evaluator, Index, Ports, Progress, Samplers, Spends, Synthesizer, Tracker
+    from loop.study import Study
     from loop.tune_settings import Tune
     from loop.tuning import Tried
     from store.blobs import FileBlobs
@@ -185,7 +185,7 @@ def base_student(home: Home, settings: CampaignSettings) -> Version:
     return base_version(Role.STUDENT, settings, home.checkpoints)
 
 
-def open_study(home: Home, settings: CampaignSettings, tune: Tune) -> OptunaStudy:
+def open_study(home: Home, settings: CampaignSettings, tune: Tune) -> Study:
     """The study that tunes a campaign's budgets. UsageError if it was made of other settings."""
     from loop.adapters.optuna_study import OptunaStudy
     from loop.study import study_digest

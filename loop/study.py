@@ -13,22 +13,21 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from loop.config import CampaignSettings
 from loop.tune_settings import Tune, Value, current, with_params
-from loop.tuning import Pruned, Task, prepare_base, run_trial, trial_settings
+from loop.tuning import Pruned, Task, Tried, prepare_base, run_trial, trial_settings
 from policies.tuning import Worth, may_be_best, pooled
 from store.errors import DeltaloopError
 from store.records import digest_of
 
 if TYPE_CHECKING:
-    from loop.adapters.optuna_study import OptunaStudy
     from loop.bootstrap import Home
     from loop.control import Control
     from loop.ports import Progress
@@ -36,6 +35,45 @@ if TYPE_CHECKING:
 FAILURES = 3
 """Trials in a row that fail before the study ends: then it is not the budgets."""
 PARENT_EVERY_S = 1.0
+
+
+class Study(Protocol):
+    """What remembers trials and proposes new ones; `loop.adapters.optuna_study` implements it.
+
+    `ask` returns Optuna's trial, which only goes back to `tell` and `fail`.
+    """
+
+    def retry(self) -> int:
+        """Fail what an ended process left running, each to be tried again; returns how many there were."""
+        ...
+
+    def waiting(self) -> bool:
+        """Whether a retry waits."""
+        ...
+
+    def counted(self) -> int:
+        """Trials that are done or under way; an interrupted one counts as its retry."""
+        ...
+
+    def ask(self, first: Mapping[str, Value]) -> Any:
+        """The next trial; the very first one has the params `first`."""
+        ...
+
+    def tell(self, trial: Any, worth: Worth, *, pruned: bool) -> None:
+        """A trial has ended."""
+        ...
+
+    def fail(self, trial: Any, reason: str) -> None:
+        """A trial could not be run; it is not tried again."""
+        ...
+
+    def trials(self) -> tuple[Tried, ...]:
+        """All that ran, in order; an interrupted one as its retry."""
+        ...
+
+    def importances(self) -> dict[str, float]:
+        """Share of the variance that each param explains; empty if unknown."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -73,7 +111,7 @@ def study_digest(settings: CampaignSettings, tune: Tune) -> str:
 
 
 def run_study(
-    study: OptunaStudy,
+    study: Study,
     settings: CampaignSettings,
     tune: Tune,
     place: Home,
@@ -146,7 +184,7 @@ def work(trial: Trial, progress: Progress, look: Callable[[], None]) -> Ended:
     return Ended(pooled(parts), pruned=False)
 
 
-def _trial(asked: Any, study: OptunaStudy, settings: CampaignSettings, tune: Tune, place: Home) -> tuple[Trial, int]:
+def _trial(asked: Any, study: Study, settings: CampaignSettings, tune: Tune, place: Home) -> tuple[Trial, int]:
     number, folder = asked.user_attrs["root"], folder_of(place, settings)
     changed = with_params(settings, asked.params, where=f"trial {number}")
     seeds = tuple(

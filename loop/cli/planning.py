@@ -12,9 +12,9 @@ import typer
 from loop.cli.arguments import DEFAULT_HOME, FileArgument, HomeOption, LedgerOption, SetOption, again, resumable, typed
 
 if TYPE_CHECKING:
-    from loop.adapters.optuna_study import OptunaStudy
     from loop.bootstrap import Home
     from loop.config import CampaignSettings
+    from loop.study import Study
     from loop.tune_settings import Tune
 
 
@@ -97,9 +97,7 @@ def tune(
         print(f"wrote {write}: the budget of trial {chosen.number}", file=sys.stderr)
 
 
-def _run_study(
-    study: OptunaStudy, settings: CampaignSettings, tuning: Tune, place: Home, trials: int, jobs: int
-) -> None:
+def _run_study(study: Study, settings: CampaignSettings, tuning: Tune, place: Home, trials: int, jobs: int) -> None:
     from loop.bootstrap import note_trial
     from loop.control import controlling
     from loop.progress import make_progress
