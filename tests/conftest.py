@@ -59,7 +59,7 @@ class Calls(Protocol):
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Calls:
     """Calls the program's entry point with arguments and environment variables."""
-    from loop import cli
+    from loop import cli, logs
 
     def run(*arguments: str | Path, **environment: str) -> Ran:
         with monkeypatch.context() as patch, warnings.catch_warnings():
@@ -72,6 +72,8 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
                 cli.main()
             except SystemExit as end:
                 code = int(end.code or 0)
+            finally:
+                logs.end()
         shown = capsys.readouterr()
         return Ran(code, shown.out, shown.err)
 

@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from loop.lease import holding
 from store.errors import DeltaloopError
 from store.ledger import Ledger
 from tests.conftest import ROOT, SMOKE, Calls
@@ -100,6 +101,16 @@ def test_a_service_answers_and_ends_when_it_is_asked_to_by_http(call: Calls, tmp
     again = call("stop", "smoke", "--home", tmp_path)
     assert (again.code, again.err.count("\n")) == (1, 1)
     assert "nobody runs campaign `smoke`" in again.err
+
+
+def test_an_expected_failure_is_one_object_where_the_log_is_json(call: Calls, tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger.db") as ledger, holding(ledger, "smoke"):
+        done = call("run", SMOKE, "--home", tmp_path, DELTALOOP_LOG="json")
+    assert done.code == 1
+    told = json.loads(done.err)
+    assert (told["level"], told["campaign"], told["round"]) == ("error", "smoke", None)
+    assert "campaign `smoke` is run by process" in told["message"]
+    assert "error" not in told
 
 
 def test_a_service_that_anybody_could_reach_does_not_start(call: Calls, tmp_path: Path) -> None:
