@@ -323,9 +323,16 @@ def check_scoring(engine: ServerEngine, source: str, *, top: int, num_images: in
 
 
 def check_teacher(settings: CampaignSettings) -> None:
-    """Before a campaign pays for anything: can training ask the teacher, if a server has it? `check_scoring` if not."""
-    from loop.engine_settings import ServerEngine
+    """Before a campaign pays for anything: can training ask the teacher, if an engine has it?
+
+    UsageError for settings of the training that no engine can serve; else errors of `check_scoring`.
+    """
+    from loop.adapters.teaching import check_told
+    from loop.engine_settings import ServerEngine, TransformersEngine
 
     engine = settings.engines.teacher
-    if isinstance(engine, ServerEngine) and settings.rounds:
+    if settings.rounds == 0 or isinstance(engine, TransformersEngine):
+        return
+    check_told(settings.training)
+    if isinstance(engine, ServerEngine):
         check_scoring(engine, settings.models.teacher, top=settings.training.teacher_top)

@@ -86,6 +86,25 @@ class LocalTeacher:
         return Judged(per_token, supports)
 
 
+def check_told(settings: Training) -> None:
+    """UsageError for what only logits can give, and an engine that scores given tokens does not tell."""
+    if settings.loss_temperature != 1:
+        raise UsageError(
+            f"training.loss_temperature = {settings.loss_temperature}: a teacher behind an engine tells its"
+            " probabilities at temperature 1 only; set it to 1"
+        )
+    if not settings.teacher_top and settings.beta != 1:
+        raise UsageError(
+            f"training.beta = {settings.beta}: the drawn token alone (teacher_top = 0) tells the reverse KL only;"
+            " set beta to 1, or teacher_top to 16 or more"
+        )
+    if not settings.teacher_top and settings.sync_steps > 1:
+        raise UsageError(
+            f"training.sync_steps = {settings.sync_steps}: the drawn token alone (teacher_top = 0) tells the"
+            " reverse KL of the student that drew it only; set sync_steps to 1, or teacher_top to 16 or more"
+        )
+
+
 class ScoringTeacher:
     """A teacher behind an engine that scores given tokens; the two must share a tokenizer."""
 
@@ -93,22 +112,8 @@ class ScoringTeacher:
         self._scorer = scorer
 
     def check(self, student: Loaded, settings: Training) -> None:
-        """UsageError for what only logits can give."""
-        if settings.loss_temperature != 1:
-            raise UsageError(
-                f"training.loss_temperature = {settings.loss_temperature}: a teacher behind an engine tells its"
-                " probabilities at temperature 1 only; set it to 1"
-            )
-        if not settings.teacher_top and settings.beta != 1:
-            raise UsageError(
-                f"training.beta = {settings.beta}: the drawn token alone (teacher_top = 0) tells the reverse KL only;"
-                " set beta to 1, or teacher_top to 16 or more"
-            )
-        if not settings.teacher_top and settings.sync_steps > 1:
-            raise UsageError(
-                f"training.sync_steps = {settings.sync_steps}: the drawn token alone (teacher_top = 0) tells the"
-                " reverse KL of the student that drew it only; set sync_steps to 1, or teacher_top to 16 or more"
-            )
+        """Errors of `check_told`."""
+        check_told(settings)
 
     def judge(self, prompts: Sequence[Prompt], responses: Responses, settings: Training) -> Judged:
         """Over the teacher's likeliest tokens and a class for all others; or from the drawn token alone.

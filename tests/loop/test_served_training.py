@@ -80,6 +80,9 @@ def test_a_server_that_cannot_score_is_told_before_anything_is_paid(
     assert ran.code == 1
     assert "--max-logprobs" in ran.err
     assert len(ran.err.strip().splitlines()) == 1, "one line"
+    ran = call(*campaign, "--set", "training.loss_temperature=2.0")
+    assert ran.code == 2
+    assert "training.loss_temperature = 2.0" in ran.err
     assert server.bodies == []
     assert json.loads(call("status", "--json", "--home", tmp_path / "home").out) is None, "no campaign"
 
