@@ -10,7 +10,7 @@ Every heavy import is inside a function: opening a home loads neither torch nor 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -198,6 +198,23 @@ def open_study(home: Home, settings: CampaignSettings, tune: Tune) -> Study:
         seed=settings.seed,
         settings=study_digest(settings, tune),
     )
+
+
+def online_budgets(
+    home: Home, settings: CampaignSettings, tune: Tune
+) -> Callable[[CampaignSettings, int], CampaignSettings]:
+    """What gives each round its settings: the campaign's own, unless `tune.online` says that the study is asked."""
+    if not tune.online:
+        return lambda settings, index: settings
+    from loop.adapters.optuna_study import OptunaStudy
+    from loop.online import FIXED, OnlineBudgets
+
+    space = {key: dimension for key, dimension in tune.space.items() if key not in FIXED}
+    told = f"online: {tune.reward}"
+    study = OptunaStudy(
+        home.paths.home, f"{settings.name}/online", space, ratio=True, seed=settings.seed, settings=told
+    )
+    return OnlineBudgets(study, tune, home.ledger, home.blobs)
 
 
 def trial_reporter(home: Path, study: str, trial: int) -> Any:

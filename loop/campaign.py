@@ -112,7 +112,7 @@ def _run_one(
     row = ports.ledger.start_round(
         settings.name,
         index,
-        settings=canonical_json(settings.model_dump(mode="json")),
+        settings=canonical_json(ports.budget(settings, index).model_dump(mode="json")),
         commit=code.commit,
         dirty=code.dirty,
     )

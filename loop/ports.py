@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from loop.config import Pool, Sampling
+    from loop.config import CampaignSettings, Pool, Sampling
     from loop.training_settings import Training
     from loop.work import Work
 
@@ -368,5 +368,7 @@ class Ports:
     spending: Spends
     look: Callable[[], None] = lambda: None
     """Called between stages: waits while the campaign is paused, raises to end it (`loop.control`)."""
+    budget: Callable[[CampaignSettings, int], CampaignSettings] = lambda settings, index: settings
+    """The settings of a round that is about to start (`loop.online`)."""
     skill_namer: SkillNamer | None = None
     """None: the `skill` attributes of the prompts name them."""

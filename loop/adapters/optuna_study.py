@@ -26,6 +26,8 @@ from store.errors import UsageError
 from store.records import derive_seed
 
 ROOT, REASON, SETTINGS, WORTH = "root", "reason", "settings", "worth"
+ROUND, UNSTARTED = "round", 1_000_000
+"""A trial whose round was not noted stands for one that never comes."""
 STARTUP = 4
 """Trials before the pruner compares."""
 
@@ -93,6 +95,23 @@ class OptunaStudy:
         """A trial could not be run; it is not tried again."""
         trial.set_user_attr(REASON, reason)
         self._study.tell(trial, state=TrialState.FAIL)
+
+    def rounds(self) -> dict[int, int]:
+        """Trials of an online study whose reward is not told yet, by round."""
+        rows = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return {row.user_attrs.get(ROUND, UNSTARTED + row.number): row.number for row in rows}
+
+    def note_round(self, trial: Trial, round: int) -> None:
+        """Which round got this budget."""
+        trial.set_user_attr(ROUND, round)
+
+    def reward(self, number: int, value: float) -> None:
+        """What a round was worth."""
+        self._study.tell(number, value)
+
+    def drop(self, number: int) -> None:
+        """The round of this trial never started with its budget."""
+        self._study.tell(number, state=TrialState.FAIL)
 
     def trials(self) -> tuple[Tried, ...]:
         """All that ran, in order; the interrupted ones that were tried again are left out."""

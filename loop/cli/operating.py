@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,6 +27,8 @@ from store.errors import DeltaloopError
 
 if TYPE_CHECKING:
     from loop.config import CampaignSettings
+    from loop.ports import Ports
+    from store.records import Version
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Campaign.")]
 
@@ -42,10 +45,11 @@ def serve(
 ) -> None:
     """Keep a campaign going: rounds, checks and backups when they are due, and an HTTP API."""
     from loop.api.server import answering
-    from loop.bootstrap import check_teacher, make_ports, open_home
+    from loop.bootstrap import check_teacher, make_ports, online_budgets, open_home
     from loop.config import load_settings
     from loop.control import controlling
     from loop.service import Service
+    from loop.tune_settings import load_tune
 
     def read() -> CampaignSettings:
         return load_settings(file, set_ or [])
@@ -57,7 +61,13 @@ def serve(
     command = again(["serve", str(file), *typed(None, set_)], home, ledger)
     with resumable(command), controlling(place.ledger, settings.name) as control:
         progress = control.watching(progress_of(log))
-        service = Service(place, read, lambda settings: make_ports(place, settings, progress), control)
+
+        def make(settings: CampaignSettings) -> tuple[Ports, Version, Version]:
+            ports, student, teacher = make_ports(place, settings, progress)
+            budget = online_budgets(place, settings, load_tune(file, settings, set_ or []))
+            return replace(ports, budget=budget), student, teacher
+
+        service = Service(place, read, make, control)
         with answering(place, service, settings.service, os.environ.get(TOKEN)) as url:
             print(f"campaign `{settings.name}` is served at {url}", flush=True)
             service.serve()

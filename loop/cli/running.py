@@ -29,6 +29,7 @@ from store.errors import DeltaloopError, LimitReached
 if TYPE_CHECKING:
     from loop.bootstrap import Home
     from loop.config import CampaignSettings
+    from loop.tune_settings import Tune
 
 CAMPAIGN_FILE = "campaign.toml"
 
@@ -66,6 +67,7 @@ def run(
     from loop.campaign import is_finished
     from loop.config import load_settings
     from loop.status import campaign_table, find_campaign, show, summary_of
+    from loop.tune_settings import load_tune
 
     settings = load_settings(file, [*(set_ or []), *([f"rounds={rounds}"] if rounds is not None else [])])
     place = open_home(home, ledger)
@@ -73,7 +75,7 @@ def run(
         print(f"campaign `{settings.name}` is finished: nothing to do (raise `rounds` to go on)")
     else:
         with resumable(again(["run", str(file), *typed(rounds, set_)], home, ledger)):
-            _run_campaign(settings, place, log)
+            _run_campaign(settings, place, log, load_tune(file, settings, set_ or []))
     row = find_campaign(place.ledger, settings.name)
     assert row is not None
     show(campaign_table(summary_of(place.ledger, place.blobs, row, place.paths.summaries)))
@@ -137,10 +139,10 @@ def evaluate(
         show(report_table(reports))
 
 
-def _run_campaign(settings: CampaignSettings, place: Home, log: Format) -> None:
+def _run_campaign(settings: CampaignSettings, place: Home, log: Format, tune: Tune) -> None:
     from dataclasses import replace
 
-    from loop.bootstrap import check_teacher, make_ports
+    from loop.bootstrap import check_teacher, make_ports, online_budgets
     from loop.campaign import run_campaign
     from loop.control import controlling
     from loop.status import RoundLines
@@ -151,6 +153,8 @@ def _run_campaign(settings: CampaignSettings, place: Home, log: Format) -> None:
         ports, base_student, teacher = make_ports(place, settings, control.watching(progress_of(log)))
         tracker = RoundLines(ports.tracker, place.ledger, place.blobs, lambda line: print(line, flush=True))
         try:
-            run_campaign(settings, replace(ports, tracker=tracker, look=control.look), base_student, teacher)
+            budget = online_budgets(place, settings, tune)
+            ports = replace(ports, tracker=tracker, look=control.look, budget=budget)
+            run_campaign(settings, ports, base_student, teacher)
         except LimitReached as reached:
             print(f"campaign `{settings.name}` has ended: {reached}")
