@@ -348,7 +348,8 @@ def check_teacher(settings: CampaignSettings) -> None:
     from loop.engine_settings import ServerEngine, TransformersEngine
 
     engine = settings.engines.teacher
-    if settings.rounds == 0 or isinstance(engine, TransformersEngine):
+    is_asked = settings.rounds > 0 and settings.training.mode == "on_policy"
+    if not is_asked or isinstance(engine, TransformersEngine):
         return
     check_told(settings.training)
     if isinstance(engine, ServerEngine):

@@ -222,6 +222,8 @@ class TrainingJob:
     """Of the prompts, in their order."""
     settings: Training
     seed: int
+    traces: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Teacher responses to each prompt, by its id, to learn from; none: the student learns on its own responses."""
 
 
 @dataclass(frozen=True)

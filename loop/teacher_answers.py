@@ -1,4 +1,4 @@
-"""What the teacher's majority answers, and where that contradicts an answer that is known.
+"""What the teacher's majority answers, how it got there, and where that contradicts an answer that is known.
 
 The `known_answer` attribute of a prompt is computed, not sampled, e.g. from the data of a chart that was made for it: a
 candidate on which the teacher says otherwise would teach an error.
@@ -39,6 +39,19 @@ def teacher_answers(work: Work, ids: Iterable[str], ports: Ports) -> dict[str, M
         if texts:
             form = majority([answer_class(row) for row in rollouts])
             found[id] = MajorityAnswer(form, texts[form])
+    return found
+
+
+def teacher_traces(work: Work, ids: Iterable[str], ports: Ports) -> dict[str, tuple[str, ...]]:
+    """The teacher's responses that give its majority answer, by prompt id; absent where none gives an answer."""
+    wanted = dict.fromkeys(ids, work.settings.scoring.teacher_samples)
+    held = held_rollouts(drawing_of(work, work.teacher, wanted, key=""), ports)
+    found = {}
+    for id, rollouts in held.items():
+        form = majority([answer_class(row) for row in rollouts]) if rollouts else ""
+        traces = tuple(row.text for row in rollouts if row.answer is not None and answer_class(row) == form)
+        if traces:
+            found[id] = traces
     return found
 
 

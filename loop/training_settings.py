@@ -45,8 +45,10 @@ class Health(Section):
 
 
 class Training(Section):
-    """On-policy distillation (docs/training.md)."""
+    """Distillation (docs/training.md)."""
 
+    mode: Literal["on_policy", "off_policy"] = "on_policy"
+    """Learn on the student's own responses, or from the teacher's responses that give its majority answer."""
     steps: Positive = 150
     """Optimizer steps per round."""
     batch: Positive = 32
@@ -60,7 +62,7 @@ class Training(Section):
     sync_steps: Positive = 1
     """The student as it is draws the responses of so many steps at once; the loss always asks the newest student."""
     beta: Share = 1.0
-    """Generalised JSD: 0 is forward KL, 1 is reverse KL (the meaning of TRL and Liger)."""
+    """Generalised JSD: 0 is forward KL, 1 is reverse KL (the meaning of TRL and Liger); on-policy only."""
     temperature: Annotated[float, Field(gt=0.0)] = 1.0
     """Sampling temperature of the student's rollouts."""
     loss_temperature: Annotated[float, Field(gt=0.0)] = 1.0

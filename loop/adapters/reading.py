@@ -66,6 +66,12 @@ class Reader:
         turns = [{"role": "user", "content": content}]
         return self.processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
 
+    def tokens_of(self, response: str) -> tuple[int, ...]:
+        """What the model would have drawn to say a response, the token that ends it included."""
+        tokens = self.tokenizer(response, add_special_tokens=False)["input_ids"]
+        end = self.tokenizer.eos_token_id
+        return (*tokens, end if end in self.stop_ids else min(self.stop_ids))
+
     def adds_special_tokens(self, text: str) -> bool:
         """Whether the tokenizer may add its own: a template that writes the start token must not get a second one."""
         bos = self.tokenizer.bos_token

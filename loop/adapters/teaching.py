@@ -1,5 +1,6 @@
 """What a teacher makes of the student's responses, as a loss of each response token.
 
+TraceTeacher     it is not asked: what is learnt are responses that it gave before
 LocalTeacher     its weights are in this process: all of its logits, a chunk of tokens at a time
 ScoringTeacher   an engine serves it: its K likeliest tokens in each place, or the drawn token alone
 """
@@ -13,6 +14,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from loop.adapters.chunked import PerToken
 from loop.adapters.distilling import (
@@ -52,6 +54,21 @@ class Teacher(Protocol):
     def judge(self, prompts: Sequence[Prompt], responses: Responses, settings: Training) -> Judged:
         """What it makes of the responses' tokens, in the order of the mask's ones."""
         ...
+
+
+class TraceTeacher:
+    """A teacher whose own responses are what is learnt: the student is to find them likely."""
+
+    def check(self, student: Loaded, settings: Training) -> None:
+        """Any student can learn from texts, whatever its vocabulary."""
+
+    def judge(self, prompts: Sequence[Prompt], responses: Responses, settings: Training) -> Judged:
+        """The negative log-likelihood of each token, in nats."""
+        given = responses.ids[responses.mask.bool()]
+        return Judged(
+            lambda logits, tokens: functional.cross_entropy(logits, given[tokens], reduction="none"),
+            lambda tokens: torch.ones_like(given[tokens], dtype=torch.bool),
+        )
 
 
 class LocalTeacher:

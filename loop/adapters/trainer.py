@@ -19,7 +19,7 @@ from pathlib import Path
 from loop.adapters.distillation_loop import Distillation, training_arguments
 from loop.adapters.models import Loaded, Models
 from loop.adapters.reading import forget_padding, quietly
-from loop.adapters.teaching import LocalTeacher, ScoringTeacher, Teacher
+from loop.adapters.teaching import LocalTeacher, ScoringTeacher, Teacher, TraceTeacher
 from loop.adapters.training_checkpoints import last_checkpoint
 from loop.adapters.training_task import Pair, Task
 from loop.ports import Progress, Scorer, TrainingJob, TrainingRun
@@ -50,7 +50,7 @@ class OnPolicyTrainer:
         """
         if not job.prompts:
             raise EmptyTrainingSet("no prompt to train on; widen the selection or add prompts to the pool")
-        pair = Pair(self._models.fresh(job.student), self._teacher(job.teacher), self._models)
+        pair = Pair(self._models.fresh(job.student), self._teacher(job), self._models)
         pair.teacher.check(pair.student, job.settings)
         task = _fitting(job, pair)
         inputs = digest_of([job.student.id, job.teacher.id, task.facts()])
@@ -70,10 +70,12 @@ class OnPolicyTrainer:
                 _write_model(pair.student, folder)
         return TrainingRun(folder, steps, trainer.train_tokens, trainer.history(), alarm)
 
-    def _teacher(self, version: Version) -> Teacher:
+    def _teacher(self, job: TrainingJob) -> Teacher:
+        if job.traces:
+            return TraceTeacher()
         if self._open_scorer is not None:
-            return ScoringTeacher(self._open_scorer(version))
-        return LocalTeacher(self._models, self._models.get(version))
+            return ScoringTeacher(self._open_scorer(job.teacher))
+        return LocalTeacher(self._models, self._models.get(job.teacher))
 
 
 def _fitting(job: TrainingJob, pair: Pair) -> Task:
@@ -83,7 +85,7 @@ def _fitting(job: TrainingJob, pair: Pair) -> Task:
     """
     limit = getattr(pair.student.model.config.get_text_config(), "max_position_embeddings", None)
     if limit is None:
-        return Task(job.prompts, job.weights, job.settings, job.seed)
+        return Task(job.prompts, job.weights, job.settings, job.seed, job.traces)
     lengths = [pair.models.encode(pair.student, [prompt])["input_ids"].shape[1] for prompt in job.prompts]
     fitting = [index for index, length in enumerate(lengths) if length + job.settings.max_tokens <= limit]
     if not fitting:
@@ -102,7 +104,7 @@ def _fitting(job: TrainingJob, pair: Pair) -> Task:
             max(lengths),
         )
     prompts, weights = [job.prompts[index] for index in fitting], [job.weights[index] for index in fitting]
-    return Task(prompts, weights, job.settings, job.seed)
+    return Task(prompts, weights, job.settings, job.seed, job.traces)
 
 
 def _write_model(student: Loaded, folder: Path) -> None:

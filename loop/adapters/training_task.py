@@ -9,8 +9,8 @@ processes, nor the parts of a batch, nor a resume changes what is learnt from.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -31,11 +31,14 @@ class Task:
     weights: Sequence[float]
     settings: Training
     seed: int
+    traces: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """As in `TrainingJob`."""
 
     def facts(self) -> list[Any]:
         """Everything that the result depends on."""
         ids = [prompt.id for prompt in self.prompts]
-        return [ids, list(self.weights), self.settings.model_dump(), self.seed]
+        traces = {id: list(texts) for id, texts in self.traces.items()}
+        return [ids, list(self.weights), self.settings.model_dump(), self.seed, traces]
 
     @cached_property
     def order(self) -> list[int]:
@@ -65,7 +68,9 @@ class Pair:
     models: Models
 
     def responses(self, task: Task, positions: Sequence[int]) -> list[Drawn]:
-        """One response of the student as it is now to the prompt at each position."""
+        """One response to the prompt at each position: of the student as it is now, or a trace of the teacher's."""
+        if task.traces:
+            return [self._trace(task, position) for position in positions]
         batch = self.models.encode(self.student, [task.prompt(position) for position in positions])
         wanted = [task.wanted(position) for position in positions]
         settings = task.settings
@@ -73,3 +78,11 @@ class Pair:
         drawn = draw(self.student, batch, wanted, temperature=settings.temperature, max_tokens=settings.max_tokens)
         self.student.model.train()
         return [own[0] for own in drawn]
+
+    def _trace(self, task: Task, position: int) -> Drawn:
+        """In the student's own tokens, whatever those of the teacher are."""
+        prompt, [seed] = task.prompt(position), task.wanted(position).seeds
+        traces = task.traces[prompt.id]
+        tokens = self.student.tokens_of(traces[seed % len(traces)])
+        limit = task.settings.max_tokens
+        return Drawn(tokens[:limit], len(tokens) <= limit)
