@@ -3,7 +3,7 @@
     Prompts    prompts, pools, quarantine, embeddings     Rollouts  samples of a version
     Scores     scores, regions, candidates of a round     Versions  checkpoints and their evaluations
     Rounds     campaigns, rounds, stages, plans           Leases    who works on a campaign
-    Orders     what is asked of who works on a campaign
+    Orders     what is asked of who works on a campaign   Browsing  what pages show
 
 Records of `store.records` go in and come out; one public function is one transaction; adding a fact twice is harmless.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
+from store.browsing import Browsing
 from store.database import BUSY_TIMEOUT_S, Database
 from store.leases import Leases
 from store.migrate import migrate
@@ -24,7 +25,7 @@ from store.scores import Scores
 from store.versions import Versions
 
 
-class Ledger(Prompts, Rollouts, Scores, Versions, Rounds, Leases, Orders):
+class Ledger(Prompts, Rollouts, Scores, Versions, Rounds, Leases, Orders, Browsing):
     """An open ledger, at the newest schema: created or migrated by opening it.
 
     Threads may share one. Every method raises LedgerUnusable if the database cannot be reached, Missing (a KeyError) if

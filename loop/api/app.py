@@ -4,6 +4,7 @@
 /campaigns[/NAME[/rounds[/N]]]     how far they have come     /service           the jobs of this service
 /campaigns/NAME/prompts            its pool, by pages         /prompts/ID        one prompt
 /campaigns/NAME/rounds/N/scores    Δ of a round, by pages     /campaigns/NAME/pause, resume, stop   (POST)
+/dashboard                         pages for people: see `loop.dashboard`
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
 from loop.api.metrics import registry
+from loop.dashboard.pages import add_pages
 from loop.status import summary_of
 from store.errors import DeltaloopError, Missing
 from store.owners import is_dead
@@ -175,6 +177,7 @@ def create_app(home: Home, jobs: Callable[[], list[JobState]], is_ready: Callabl
             raise HTTPException(409, f"nobody runs campaign {name}")
         return _give(home, name, Order.STOP)
 
+    add_pages(app, home)
     return app
 
 

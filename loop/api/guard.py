@@ -7,6 +7,7 @@ in a browser       what a page of another origin asks for is not done
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
@@ -71,9 +72,18 @@ class Guard:
         return None
 
     def _holds_token(self, headers: dict[str, bytes]) -> bool:
-        kind, _, token = headers.get("authorization", b"").partition(b" ")
+        kind, _, given = headers.get("authorization", b"").partition(b" ")
         assert self._token is not None
-        return secrets.compare_digest(token.strip(), self._token) and kind.lower() == b"bearer"
+        token = _password(given) if kind.lower() == b"basic" else given.strip()
+        return secrets.compare_digest(token, self._token) and kind.lower() in (b"bearer", b"basic")
+
+
+def _password(credentials: bytes) -> bytes:
+    """Of a browser, where a person typed the token as the password; the name does not matter."""
+    try:
+        return base64.b64decode(credentials.strip(), validate=True).partition(b":")[2]
+    except ValueError:
+        return b""
 
 
 def _origins(host: str) -> tuple[str, str]:
@@ -127,7 +137,7 @@ async def _refuse(send: Send, status: int, detail: str) -> None:
     body = json.dumps({"detail": detail}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
+        headers.append((b"www-authenticate", b'Bearer, Basic realm="deltaloop"'))
     if status in (413, 431):
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})

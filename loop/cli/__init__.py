@@ -49,6 +49,7 @@ for _command in (
     facts.restore,
     exchange.student,
     exchange.export,
+    exchange.report,
     running.evaluate,
     planning.plan,
     planning.tune,

@@ -97,3 +97,26 @@ def export(
     chosen = choose(place.ledger, place.blobs, name, round_, filters)
     export_prompts(place.ledger, place.blobs, chosen, folder, prompt_writer())
     print(f"wrote {folder}: {len(chosen.entries)} of {chosen.scored} prompts of round {chosen.round.index}")
+
+
+def report(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Campaign.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="HTML file to write; one that is there is replaced.")],
+    home: HomeOption = DEFAULT_HOME,
+    ledger: LedgerOption = None,
+) -> None:
+    """Write one self-contained HTML page of a campaign: the figures of the dashboard, for sending around."""
+    from loop.bootstrap import open_home
+    from loop.dashboard.report import report_html
+    from loop.status import find_campaign
+    from store.files import write_whole
+
+    place = open_home(home, ledger)
+    row = find_campaign(place.ledger, name)
+    assert row is not None  # a wrong name is refused, and one is given
+    text = report_html(place, row)
+    try:
+        write_whole(file, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    except OSError as error:
+        raise DeltaloopError(f"{file}: {error.strerror}; name a file in a folder that can be written to") from None
+    print(f"wrote {file}: campaign `{name}`")

@@ -11,6 +11,15 @@ Import them from here; the modules are how the file is cut.
 
 from __future__ import annotations
 
+from store.records.browsing import (
+    AnswerCount,
+    DeltaHistogram,
+    FateCount,
+    PlacedCandidate,
+    PromptFilter,
+    RoundScore,
+    ScoredPrompt,
+)
 from store.records.campaigns import CampaignRow, RoundRow, StageRow, Status
 from store.records.digests import canonical_json, derive_seed, digest, digest_of
 from store.records.evaluation import HarnessResult, HarnessScore, Report, SuiteReport, Verdict
@@ -25,9 +34,12 @@ from store.records.training import Reported, Trained, TrainedStep, TrainingSet
 __all__ = [
     "Admitted",
     "Aims",
+    "AnswerCount",
     "CampaignRow",
     "Candidate",
+    "DeltaHistogram",
     "Fate",
+    "FateCount",
     "Filled",
     "HarnessResult",
     "HarnessScore",
@@ -36,8 +48,10 @@ __all__ = [
     "Order",
     "Origin",
     "Owner",
+    "PlacedCandidate",
     "Posterior",
     "Prompt",
+    "PromptFilter",
     "Quarantined",
     "Region",
     "Report",
@@ -46,8 +60,10 @@ __all__ = [
     "Rollout",
     "RolloutStatus",
     "RoundRow",
+    "RoundScore",
     "Sample",
     "Score",
+    "ScoredPrompt",
     "Scores",
     "Spent",
     "StageRow",

@@ -140,7 +140,7 @@ def test_without_the_token_only_supervisors_are_answered(home: Home, header: str
     for path in ("/campaigns", "/metrics", "/openapi.json", "/nothing"):
         refused = client.get(path, headers=headers)
         assert refused.status_code == 401
-        assert refused.headers["www-authenticate"] == "Bearer"
+        assert refused.headers["www-authenticate"] == 'Bearer, Basic realm="deltaloop"'
         assert TOKEN not in refused.text
     assert client.post("/campaigns/fake/pause", headers=headers).status_code == 401
     assert home.ledger.find_order("fake") is not Order.PAUSE

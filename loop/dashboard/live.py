@@ -1,0 +1,49 @@
+"""Progress of a campaign as server-sent events: the stages of its newest round, as the ledger tells them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from loop.dashboard.text import clean
+from loop.ports import Ledger
+from store.errors import DeltaloopError
+
+EVERY_S = 1.0
+ALIVE = 15
+"""Looks without news after which a comment keeps the connection open."""
+
+
+async def progress_events(ledger: Ledger, campaign: str) -> AsyncIterator[str]:
+    """An event for each change, the first one at once; ends when the client goes."""
+    told, silent = "", 0
+    while True:
+        try:
+            now = clean(json.dumps(await anyio.to_thread.run_sync(progress_of, ledger, campaign), ensure_ascii=False))
+        except DeltaloopError:  # a busy or absent database: the next look will tell
+            now = told
+        silent = 0 if now != told else silent + 1
+        if now != told:
+            told = now
+            yield f"data: {told}\n\n"
+        elif silent % ALIVE == 0:
+            yield ": alive\n\n"
+        await anyio.sleep(EVERY_S)
+
+
+def progress_of(ledger: Any, campaign: str) -> dict[str, Any]:
+    """{campaign status, order, round, stages: [{name, status, seconds}]}; the newest round."""
+    row, rounds = ledger.find_campaign(campaign), ledger.rounds(campaign)
+    stages = rounds[-1].stages if rounds else ()
+    return {
+        "status": str(row.status) if row else "absent",
+        "order": str(ledger.find_order(campaign)),
+        "round": rounds[-1].index if rounds else None,
+        "stages": [
+            {"name": stage.name, "status": str(stage.status), "seconds": round(stage.seconds, 1)} for stage in stages
+        ],
+    }

@@ -1,0 +1,207 @@
+"""The pages of a finished fake campaign: what they show, how they link, and that hostile text stays text."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from html.parser import HTMLParser
+
+import anyio
+import pytest
+from starlette.testclient import TestClient
+
+from loop.api.app import create_app
+from loop.api.guard import Guard
+from loop.bootstrap import Home, open_home
+from loop.dashboard.facts import Kept
+from loop.dashboard.live import progress_events
+from loop.dashboard.report import report_html
+from loop.service_settings import LOOPBACK
+from store.records import Candidate, Fate, Order, Origin, Prompt, Score
+from tests.loop.fake_runs import Interrupter, run
+
+TOKEN = "correct horse battery staple"
+HOSTILE = "<script>alert(1)</script>\ud800\x00\u202e \"'><img src=x onerror=alert(1)> {{ 7*7 }}"
+CAMPAIGN = "/dashboard/campaigns/fake"
+
+
+class Page(HTMLParser):
+    """The tags of a page, with their attributes, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    folder = tmp_path_factory.mktemp("home")
+    run(folder, Interrupter(), rounds=2, pool={"name": "fake", "size": 12})
+    opened = open_home(folder)
+    first = opened.ledger.pool("fake")[0]
+    hostile = Prompt.make(HOSTILE, (), Origin.SEED_GUIDED, first.id, {"skill": HOSTILE})
+    opened.ledger.add_prompts([hostile], pool="fake")
+    score = opened.ledger.scores("fake", 1)[0]
+    opened.ledger.add_scores("fake", 1, [Score(**(vars(score) | {"prompt_id": hostile.id}))])
+    rejected = Candidate(hostile, Fate.ZERO_DELTA, HOSTILE, 0, 0.0, 1.0)
+    opened.ledger.add_candidates("fake", 1, [*opened.ledger.candidates("fake", 1), rejected])
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def client(home: Home) -> TestClient:
+    return TestClient(Guard(create_app(home, list, lambda: True), None, LOOPBACK), base_url="http://localhost:8642")
+
+
+def addresses(client: TestClient) -> list[str]:
+    """The pages that can be reached from the first one: of each kind, two."""
+    seen, todo = {"/dashboard"}, ["/dashboard"]
+    kinds: Counter[str] = Counter()
+    for address in todo:
+        page = Page(client.get(address).text)
+        for tag, attributes in page.tags:
+            link = (attributes.get("href") or attributes.get("xlink:href") or "") if tag == "a" else ""
+            link = link if not link.startswith("?") else address.partition("?")[0] + link
+            kind = re.sub(r"[0-9a-f]{64}|\d+|fate=\w+", "_", link)
+            if link.startswith("/") and link not in seen and kinds[kind] < 2:
+                kinds[kind] += 1
+                seen.add(link)
+                todo.append(link)
+    return todo
+
+
+def test_every_link_leads_to_a_page_that_is_fit_for_all(client: TestClient) -> None:
+    reached = addresses(client)
+    for kind in ("regions/", "/prompts/", "candidates?fate="):
+        assert [address for address in reached if kind in address], kind
+    for address in reached:
+        answer = client.get(address)
+        assert answer.status_code == 200, address
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        page = Page(answer.text)
+        tags = [tag for tag, _ in page.tags]
+        assert (tags.count("main"), tags.count("h1"), tags.count("title")) == (1, 1, 1)
+        assert ("html", {"lang": "en"}) in page.tags
+        assert "caption" in tags or "table" not in tags
+        for tag, attributes in page.tags:
+            assert not [name for name in attributes if name.startswith("on") or name == "style"], (address, tag)
+            assert tag != "img" or attributes["alt"]
+            for name in ("src", "href", "action", "xlink:href"):
+                assert not re.match(r"(?i)(\w+:)?//|javascript:", attributes.get(name) or ""), (address, attributes)
+
+
+def test_hostile_text_is_shown_as_text_everywhere(client: TestClient, home: Home) -> None:
+    hostile = Prompt.make(HOSTILE).id
+    for address in (f"/dashboard/prompts/{hostile}", f"{CAMPAIGN}/rounds/1/prompts", f"{CAMPAIGN}/rounds/1/candidates"):
+        answer = client.get(address)
+        assert "<script>alert(1)</script>" in Page(answer.text).text
+        assert "<script>alert" not in answer.text
+        assert "<img src=x" not in answer.text
+        assert not re.search("[\x00\u202e]", answer.text)
+        assert "{{ 7*7 }}" in answer.text
+
+
+def test_a_prompt_tells_its_lineage_and_why_it_was_trained_on(client: TestClient, home: Home) -> None:
+    lineage = home.ledger.lineage(Prompt.make(HOSTILE).id)
+    page = client.get(f"/dashboard/prompts/{lineage[-1].id}").text
+    assert f"/dashboard/prompts/{lineage[0].id}" in page
+    assert "zero_delta" in page
+    outcomes = [Page(client.get(f"/dashboard/prompts/{prompt.id}").text).text for prompt in home.ledger.pool("fake")]
+    assert any("trained on: Δ" in text for text in outcomes)
+    assert any("not trained on: " in text for text in outcomes)
+
+
+def test_filters_and_search_narrow_the_list(client: TestClient) -> None:
+    address = f"{CAMPAIGN}/rounds/1/prompts"
+    assert "alert(1)" in client.get(address, params={"words": "ONERROR script"}).text
+    assert "No scored prompt" in client.get(address, params={"words": "no such words"}).text
+    assert "alert(1)" not in client.get(address, params={"origin": "seed"}).text
+    odd = client.get(address, params={"origin": "x", "min_delta": "many", "answers": "?", "after": "\x00"})
+    assert odd.status_code == 200
+
+
+def test_pause_and_resume_are_orders(client: TestClient, home: Home) -> None:
+    assert client.post(f"{CAMPAIGN}/pause", follow_redirects=False).status_code == 303
+    assert home.ledger.find_order("fake") is Order.PAUSE
+    assert '<span id="live-order">pause</span>' in client.get(CAMPAIGN).text
+    foreign = client.post(f"{CAMPAIGN}/run", headers={"Origin": "http://elsewhere.example"})
+    assert foreign.status_code == 403
+    assert home.ledger.find_order("fake") is Order.PAUSE
+    client.post(f"{CAMPAIGN}/run")
+    assert home.ledger.find_order("fake") is Order.RUN
+    assert client.post(f"{CAMPAIGN}/stop").status_code == 404
+
+
+def test_what_is_not_there_is_a_page_that_says_so(client: TestClient) -> None:
+    for address in (
+        "/dashboard/campaigns/none",
+        f"{CAMPAIGN}/rounds/99/prompts",
+        f"{CAMPAIGN}/rounds/1/regions/999",
+        f"/dashboard/prompts/{'0' * 64}",
+        f"/dashboard/images/{'0' * 64}",
+        "/dashboard/static/pages.py",
+    ):
+        answer = client.get(address)
+        assert (answer.status_code, "<h1>Not found</h1>" in answer.text) == (404, True), address
+
+
+def test_only_images_are_given_out(client: TestClient, home: Home) -> None:
+    output = next(stage.output for row in home.ledger.rounds("fake") for stage in row.stages if stage.output)
+    assert client.get(f"/dashboard/images/{output}").status_code == 404
+
+
+def test_a_browser_gives_the_token_as_the_password(home: Home) -> None:
+    client = TestClient(Guard(create_app(home, list, lambda: True), TOKEN, LOOPBACK), base_url="http://localhost")
+    refused = client.get("/dashboard")
+    assert refused.status_code == 401
+    assert "Basic" in refused.headers["www-authenticate"]
+    assert client.get("/dashboard", auth=("anybody", TOKEN)).status_code == 200
+    assert client.get("/dashboard", auth=("anybody", TOKEN[:-1])).status_code == 401
+    bare = base64.b64encode(TOKEN.encode()).decode()
+    for broken in ("Basic", "Basic !", f"Basic {bare}", f"Basic {TOKEN}"):
+        assert client.get("/dashboard", headers={"Authorization": broken}).status_code == 401, broken
+
+
+def test_events_tell_the_stages_and_then_what_changes(home: Home) -> None:
+    async def two() -> list[str]:
+        events = progress_events(home.ledger, "fake")
+        first = await anext(events)
+        home.ledger.give_order("fake", Order.PAUSE)
+        second = await anext(events)
+        home.ledger.give_order("fake", Order.RUN)
+        return [first, second]
+
+    told = [json.loads(event.removeprefix("data: ")) for event in anyio.run(two)]
+    assert [event["order"] for event in told] == ["run", "pause"]
+    assert told[0]["stages"][0].keys() == {"name", "status", "seconds"}
+
+
+def test_the_report_is_one_page_that_needs_nothing_else(home: Home) -> None:
+    row = home.ledger.find_campaign("fake")
+    assert row is not None
+    text = report_html(home, row)
+    page = Page(text)
+    assert {"svg", "style", "table"} <= {tag for tag, _ in page.tags}
+    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "link", "img", "form", "iframe"})
+    assert "Regions of round 2" in page.text
+    links = {value for _, attributes in page.tags for name, value in attributes.items() if name in ("href", "src")}
+    assert links == {"#main"}
+
+
+def test_only_the_newest_values_are_kept() -> None:
+    kept: Kept[int] = Kept(2)
+    assert [kept.get(key, lambda key=key: key) for key in (1, 2, 3)] == [1, 2, 3]  # type: ignore[misc]
+    assert kept.get(3, lambda: 0) == 3
+    assert kept.get(1, lambda: 0) == 0
