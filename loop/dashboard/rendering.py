@@ -1,4 +1,4 @@
-"""Templates and the two files that pages load; escaping is on everywhere."""
+"""Templates and the files that pages load; escaping is on everywhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from loop.dashboard.text import finalize
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
-STATIC = {"style.css": "text/css", "live.js": "text/javascript"}
+STATIC = {"style.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 
 def template(name: str) -> Template:
