@@ -49,7 +49,7 @@ def _server(settings: CampaignSettings, role: Role, engine: ServerEngine, *, pro
     from loop.bootstrap import check_endpoint, check_scoring, shows_images
 
     key, source = f"engines.{role}", _source(settings, role)
-    scores = role is Role.TEACHER and settings.rounds > 0
+    scores = role is Role.TEACHER and settings.rounds > 0 and settings.training.mode == "on_policy"
     variable = engine.api_key_env
     if variable is not None and not os.environ.get(variable, "").strip():
         yield Finding(f"{key}.api_key_env", f"{variable} is not set", True, f"export {variable}=...")

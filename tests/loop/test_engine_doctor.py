@@ -73,8 +73,10 @@ def test_a_server_that_cannot_score_lacks_a_flag_that_training_needs(server: Fak
         told = found(paper(server))["engines.teacher"]
         assert told.missing
         assert flag in told.remedy
-    only_scoring = paper(server).model_copy(update={"rounds": 0})
-    assert not found(only_scoring)["engines.teacher"].missing
+    own = paper(server)
+    traces = own.training.model_copy(update={"mode": "off_policy"})
+    for change in ({"rounds": 0}, {"training": traces}):
+        assert not found(own.model_copy(update=change))["engines.teacher"].missing
 
 
 def test_another_model_a_wrong_key_and_no_key_are_told_apart(
