@@ -44,6 +44,17 @@ class Health(Section):
         return Bounds(**self.model_dump())
 
 
+class Lora(Section):
+    """A low-rank adapter in place of all weights, merged into the student when the training ends."""
+
+    rank: Count = 0
+    """Of the adapter; 0 trains all weights."""
+    alpha: Positive = 32
+    """The adapter's output is scaled by alpha / rank."""
+    targets: str = "all-linear"
+    """Layers that get one: `all-linear` (all but the head), or a regular expression of their names."""
+
+
 class Training(Section):
     """Distillation (docs/training.md)."""
 
@@ -79,6 +90,7 @@ class Training(Section):
     """An interrupted training continues from the last multiple of this."""
     token_budget: Positive | None = None
     """Stop after this many response tokens, whatever `steps` says."""
+    lora: Lora = Lora()
     hardware: Hardware = Hardware()
     health: Health = Health()
 

@@ -127,12 +127,14 @@ def job_of(case: str, home: Path, blobs: FileBlobs, checkpoints: FileCheckpoints
 
 def run_ours(job: TrainingJob, models: Any, work_dir: Path) -> tuple[float, int]:
     """Seconds of the steps, and response tokens."""
+    from loop.adapters.adapting import make_trainable
     from loop.adapters.distillation_loop import Distillation, training_arguments
     from loop.adapters.reading import quietly
     from loop.adapters.teaching import LocalTeacher
     from loop.adapters.training_task import Pair, Task
 
     pair = Pair(models.fresh(job.student), LocalTeacher(models, models.get(job.teacher)), models)
+    make_trainable(pair.student.model, job.settings.lora, job.seed)
     task = Task(job.prompts, job.weights, job.settings, job.seed)
     clock = Clock()
     with quietly(), clock.bar("", None) as advance:

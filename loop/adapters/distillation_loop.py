@@ -66,7 +66,7 @@ class Distillation(Trainer):
         config = pair.student.model.config
         said = vars(config).get("use_cache")
         super().__init__(
-            model=pair.student.model.requires_grad_(True),
+            model=pair.student.model,
             args=args,
             data_collator=torch.tensor,
             train_dataset=_Positions(len(task.order)),

@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from loop.adapters.adapting import make_trainable, merge_adapter
 from loop.adapters.distillation_loop import Distillation, training_arguments
 from loop.adapters.models import Loaded, Models
 from loop.adapters.reading import forget_padding, quietly
@@ -52,6 +53,7 @@ class OnPolicyTrainer:
             raise EmptyTrainingSet("no prompt to train on; widen the selection or add prompts to the pool")
         pair = Pair(self._models.fresh(job.student), self._teacher(job), self._models)
         pair.teacher.check(pair.student, job.settings)
+        make_trainable(pair.student.model, job.settings.lora, job.seed)
         task = _fitting(job, pair)
         inputs = digest_of([job.student.id, job.teacher.id, task.facts()])
         with quietly(), progress.bar("training steps", job.settings.steps) as advance:
@@ -110,6 +112,7 @@ def _fitting(job: TrainingJob, pair: Pair) -> Task:
 def _write_model(student: Loaded, folder: Path) -> None:
     """The same weights give the same bytes: no path, no time, whatever folder the student came from."""
     shutil.rmtree(folder, ignore_errors=True)
+    merge_adapter(student.model)
     forget_padding(student.tokenizer)
     student.model.eval().save_pretrained(folder)
     student.processor.save_pretrained(folder)
