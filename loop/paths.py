@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from loop.config import CampaignSettings
     from loop.engine_settings import Engines
 
-EMBEDDED_MODELS = ("embedded:teacher", "embedded:student", "embedded:direct_student")
+EMBEDDED_MODELS = (
+    "embedded:teacher",
+    "embedded:student",
+    "embedded:direct_student",
+    "embedded:llava_teacher",
+    "embedded:llava_student",
+)
 EMBEDDED = "embedded"
 IMPORTED = "imported"
 """A source of prompts that is no source: the pool was filled before."""
