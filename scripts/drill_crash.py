@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,11 +88,13 @@ class Facts:
 class Controller:
     """A process that runs the campaign, in a session of its own."""
 
-    def __init__(self, place: Place, campaign: Sequence[str]) -> None:
+    def __init__(self, place: Place, campaign: Sequence[str], prepare: Callable[[], object] = lambda: None) -> None:
+        """`prepare` runs in the new process, before anything else."""
         self.log = place.home.with_suffix(".log")
         self.pid = os.fork()
         self._code: int | None = None
         if self.pid == 0:
+            prepare()
             _become(["run", *campaign, "--home", str(place.home), "--ledger", place.url], self.log)
 
     def code(self) -> int | None:
