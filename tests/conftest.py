@@ -170,6 +170,13 @@ def empty(url: str) -> None:
     database.close()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two processes share the suite: a file stays whole, for its fixtures; files that serve vLLM stay together."""
+    serving = {path for path in {item.path for item in items} if "vllm_server" in path.read_text(encoding="utf-8")}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("vllm" if item.path in serving else str(item.path)))
+
+
 def _fail_if_tools_are_missing(report: pytest.TestReport | pytest.CollectReport) -> None:
     if os.environ.get(REQUIRE_TOOLS) and report.skipped and TOOLS in str(report.longrepr):
         report.outcome = "failed"
