@@ -177,6 +177,7 @@ def empty(url: str) -> None:
     database.close()
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Two processes share the suite: a file stays whole, for its fixtures; files that serve vLLM stay together."""
     serving = {path for path in {item.path for item in items} if "vllm_server" in path.read_text(encoding="utf-8")}
