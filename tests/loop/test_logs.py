@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from loop import logs
-from loop.logs import Format, LogStream, tell, working_at
+from loop.logs import Format, JsonLines, LogStream, tell, working_at
 from loop.progress import LineProgress
 from store.errors import DeltaloopError
 from tests.loop.fake_runs import Interrupter, run
@@ -49,7 +49,7 @@ def test_json_is_all_there_is_on_standard_error(tmp_path: Path, capsys: pytest.C
     logging.getLogger().addHandler(logging.StreamHandler(sys.stderr))  # as the command line begins
     begin(tmp_path, Format.JSON)
     with working_at("demo", 3, "score"):
-        log.info("Δ is\n%s", "odd \ud800")
+        log.info("Δ is\n%s", "odd")
         with LineProgress(LogStream(), every_s=0.0).bar("student samples", 10) as advance:
             advance(5)
     tell("it waits")
@@ -64,10 +64,16 @@ def test_json_is_all_there_is_on_standard_error(tmp_path: Path, capsys: pytest.C
         ("warning", None, None),
         ("error", None, None),
     ]
-    assert lines[0]["message"] == "Δ is\nodd \ud800"
+    assert lines[0]["message"] == "Δ is\nodd"
     assert lines[1]["message"].startswith("student samples 5/10")
     assert "ValueError: unforeseen" in lines[3]["error"]
     assert all(line["campaign"] == "demo" and line["time"].endswith("+00:00") for line in lines)
+
+
+def test_text_that_no_encoding_takes_is_a_line_of_json() -> None:
+    line = JsonLines("demo").format(logging.makeLogRecord({"msg": "odd \ud800"}))
+    assert line.isascii()
+    assert json.loads(line)["message"] == "odd \ud800"
 
 
 def test_plain_lines_show_a_person_what_matters_and_the_file_keeps_all(

@@ -69,7 +69,8 @@ def test_from_campaign_to_lineage_without_a_barrier(home: Home, url: str) -> Non
         page.click("text=Pause")
         assert home.ledger.find_order("fake") is Order.PAUSE
         home.ledger.give_order("fake", Order.RUN)
-        page.wait_for_function("document.getElementById('live-order').textContent == 'run'")
+        # Not `wait_for_function`: the page's Content-Security-Policy forbids to evaluate a string.
+        playwright.expect(page.locator("#live-order")).to_have_text("run", timeout=30_000)
         page.click("[aria-label='regions of round 1']")
         look()
         page.locator("svg a").first.click()
