@@ -16,18 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from scripts.postgresql_server import PostgresqlServer, running_server
 
 if TYPE_CHECKING:
     from tests.vllm_environment.serving import Served
-
-# Hypothesis draws the same examples in every run, and never fails a test for being slow on a busy machine.
-settings.register_profile(
-    "suite", deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("suite")
 
 ROOT = Path(__file__).resolve().parents[1]
 SMOKE = ROOT / "scripts" / "campaigns" / "smoke.toml"
