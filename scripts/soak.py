@@ -23,7 +23,7 @@ import psutil
 from matplotlib.figure import Figure
 
 from loop.campaign import run_campaign
-from store.ledger import Ledger
+from loop.ports import Ledger
 from tests.fakes import ListTracker, fake_ports, fake_settings
 
 KB_PER_PROMPT = 8
