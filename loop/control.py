@@ -10,11 +10,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 from loop.lease import holding
 from loop.logs import tell
-from loop.ports import Advance, Ledger, Progress
+from loop.ports import Ledger, Progress
+from loop.progress import Watched
 from loop.stopping import Stopping, listening
 from store.errors import DeltaloopError
 from store.records import Order
@@ -43,7 +43,7 @@ class Control:
 
     def watching(self, progress: Progress) -> Progress:
         """Progress that looks with every advance."""
-        return _Watched(progress, self)
+        return Watched(progress, self.look)
 
     @property
     def is_paused(self) -> bool:
@@ -97,22 +97,3 @@ def controlling(ledger: Ledger, campaign: str) -> Iterator[Control]:
         obeying(ledger, campaign, stopping) as control,
     ):
         yield control
-
-
-@dataclass(frozen=True)
-class _Watched:
-    """Passes progress on, and looks for orders."""
-
-    inner: Progress
-    control: Control
-
-    @contextmanager
-    def bar(self, label: str, total: int | None) -> Iterator[Advance]:
-        """As the inner one."""
-        with self.inner.bar(label, total) as inner_advance:
-
-            def advance(done: int, /) -> None:
-                inner_advance(done)
-                self.control.look()
-
-            yield advance

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TextIO
 
 from rich.console import Console
@@ -98,3 +99,22 @@ class LineProgress:
 
 def _ignore(done: int, /) -> None:
     """Nothing to show."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Passes progress on, and looks at something with every advance: orders, the clock."""
+
+    inner: Progress
+    look: Callable[[], None]
+
+    @contextmanager
+    def bar(self, label: str, total: int | None) -> Iterator[Advance]:
+        """As the inner one."""
+        with self.inner.bar(label, total) as inner_advance:
+
+            def advance(done: int, /) -> None:
+                inner_advance(done)
+                self.look()
+
+            yield advance

@@ -19,7 +19,7 @@ from loop.stages import recorded
 from store.blobs import FileBlobs
 from store.errors import CampaignHeld, DeltaloopError, LedgerUnusable
 from store.ledger import Ledger
-from store.owners import is_dead
+from store.owners import is_held
 from store.records import Rollout, RolloutStatus, Sample, Scores
 from store.repair import forget_broken_embeddings, rebuild_indices
 
@@ -31,7 +31,7 @@ def repair(ledger: Ledger, blobs: FileBlobs, indices: Path) -> list[str]:
     """Rebuild what can be derived; a line for each thing that was. CampaignHeld if a campaign is running."""
     for campaign in ledger.campaigns():
         lease = ledger.find_lease(campaign.name)
-        if lease is not None and lease.remaining_s > 0 and not is_dead(lease.owner):
+        if lease is not None and is_held(lease):
             raise CampaignHeld(
                 f"campaign `{campaign.name}` is run by process {lease.owner.pid} on {lease.owner.host}; stop it first"
             )

@@ -13,13 +13,12 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from loop.config import Limits
-from loop.ports import Advance, Progress
+from loop.ports import Progress
+from loop.progress import Watched
 from store.errors import DiskFull, LimitReached
 from store.records import Spent
 
@@ -83,7 +82,7 @@ class Spending:
 
     def watching(self, progress: Progress) -> Progress:
         """Progress that ends the run when its time is over."""
-        return _Watched(progress, self)
+        return Watched(progress, self.look)
 
     def look(self) -> None:
         """Compare with the limits: time has passed. LimitReached."""
@@ -120,22 +119,3 @@ class Spending:
                 f"stage `{self._stage}` does not start: {free // MB} MB are free on the disk of {place}, less than"
                 f" limits.free_disk_mb = {self._free_disk_mb}; free some (`deltaloop gc`) and run again"
             )
-
-
-@dataclass(frozen=True)
-class _Watched:
-    """Passes progress on, and looks at the clock."""
-
-    inner: Progress
-    spending: Spending
-
-    @contextmanager
-    def bar(self, label: str, total: int | None) -> Iterator[Advance]:
-        """As the inner one."""
-        with self.inner.bar(label, total) as inner_advance:
-
-            def advance(done: int, /) -> None:
-                inner_advance(done)
-                self.spending.look()
-
-            yield advance

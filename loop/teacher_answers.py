@@ -14,7 +14,7 @@ from loop.rollouts import drawing_of, held_rollouts
 from loop.work import Work
 from policies.answers import canonical, options_in
 from policies.divergence import answer_class, majority
-from store.records import Prompt
+from store.records import Prompt, Rollout
 
 KNOWN_ANSWER = "known_answer"
 
@@ -31,27 +31,28 @@ class MajorityAnswer:
 
 def teacher_answers(work: Work, ids: Iterable[str], ports: Ports) -> dict[str, MajorityAnswer]:
     """The teacher's majority answer by prompt id, of what the ledger holds; absent where no sample answers."""
-    wanted = dict.fromkeys(ids, work.settings.scoring.teacher_samples)
-    held = held_rollouts(drawing_of(work, work.teacher, wanted, key=""), ports)
-    found = {}
-    for id, rollouts in held.items():
-        texts = {answer_class(row): row.answer for row in reversed(rollouts) if row.answer is not None}
-        if texts:
-            form = majority([answer_class(row) for row in rollouts])
-            found[id] = MajorityAnswer(form, texts[form])
-    return found
+    return {
+        id: MajorityAnswer(answer_class(first), first.answer)
+        for id, (first, *_) in _majority(work, ids, ports).items()
+        if first.answer is not None
+    }
 
 
 def teacher_traces(work: Work, ids: Iterable[str], ports: Ports) -> dict[str, tuple[str, ...]]:
     """The teacher's responses that give its majority answer, by prompt id; absent where none gives an answer."""
+    return {id: tuple(row.text for row in rows) for id, rows in _majority(work, ids, ports).items()}
+
+
+def _majority(work: Work, ids: Iterable[str], ports: Ports) -> dict[str, list[Rollout]]:
+    """The teacher's selecting samples that give its majority answer, in order of index; absent where none answers."""
     wanted = dict.fromkeys(ids, work.settings.scoring.teacher_samples)
     held = held_rollouts(drawing_of(work, work.teacher, wanted, key=""), ports)
     found = {}
     for id, rollouts in held.items():
-        form = majority([answer_class(row) for row in rollouts]) if rollouts else ""
-        traces = tuple(row.text for row in rollouts if row.answer is not None and answer_class(row) == form)
-        if traces:
-            found[id] = traces
+        answered = [row for row in rollouts if row.answer is not None]
+        if answered:
+            form = majority([answer_class(row) for row in rollouts])
+            found[id] = [row for row in answered if answer_class(row) == form]
     return found
 
 

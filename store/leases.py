@@ -17,7 +17,7 @@ from sqlmodel import col
 
 from store.database import Database, now, put
 from store.errors import CampaignHeld, LeaseLost
-from store.owners import is_dead
+from store.owners import is_held
 from store.records import Lease, Owner
 from store.tables import LeaseRow
 
@@ -37,7 +37,7 @@ class Leases:
         """
         with self._database.writing() as connection:
             held = _lease(connection, campaign)
-            if held is not None and held.remaining_s > 0 and not is_dead(held.owner):
+            if held is not None and is_held(held):
                 raise CampaignHeld(
                     f"campaign `{campaign}` is run by process {held.owner.pid} on {held.owner.host} since"
                     f" {held.since[:19]} UTC; wait for it or stop it (a dead one's lease expires in"

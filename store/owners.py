@@ -10,7 +10,7 @@ import os
 import socket
 from pathlib import Path
 
-from store.records import Owner
+from store.records import Lease, Owner
 
 PROC = Path("/proc")
 DEAD = ("Z", "X")
@@ -29,6 +29,11 @@ def is_dead(owner: Owner) -> bool:
         return False
     found = _state(owner.pid)
     return found is None or found[0] in DEAD or found[1] != owner.started
+
+
+def is_held(lease: Lease) -> bool:
+    """Whether somebody works under a lease: it has not expired, and its owner is not known to have ended."""
+    return lease.remaining_s > 0 and not is_dead(lease.owner)
 
 
 def _boot() -> str:

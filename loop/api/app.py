@@ -26,7 +26,7 @@ from loop.api.metrics import registry
 from loop.dashboard.pages import add_pages
 from loop.status import summary_of
 from store.errors import DeltaloopError, Missing
-from store.owners import is_dead
+from store.owners import is_held
 from store.records import CampaignRow, Order, RoundRow
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def create_app(home: Home, jobs: Callable[[], list[JobState]], is_ready: Callabl
     def stop(name: Name) -> Given:
         """End the controller: the process ends, this service included if it is the one."""
         lease = home.ledger.find_lease(name)
-        if lease is None or lease.remaining_s <= 0 or is_dead(lease.owner):
+        if lease is None or not is_held(lease):
             _campaign(home, name)
             raise HTTPException(409, f"nobody runs campaign {name}")
         return _give(home, name, Order.STOP)

@@ -94,12 +94,12 @@ def resume(name: NameArgument, home: HomeOption = DEFAULT_HOME, ledger: LedgerOp
 def stop(name: NameArgument, home: HomeOption = DEFAULT_HOME, ledger: LedgerOption = None) -> None:
     """End the controller of a campaign, as SIGTERM does, also on another host."""
     from loop.bootstrap import open_home
-    from store.owners import is_dead
+    from store.owners import is_held
     from store.records import Order
 
     place = open_home(home, ledger)
     lease = place.ledger.find_lease(name)
-    if lease is None or lease.remaining_s <= 0 or is_dead(lease.owner):
+    if lease is None or not is_held(lease):
         raise DeltaloopError(f"nobody runs campaign `{name}`: there is nothing to stop (`deltaloop status` shows it)")
     place.ledger.give_order(name, Order.STOP)
     print(f"campaign `{name}`: process {lease.owner.pid} on {lease.owner.host} ends within 12 s")
