@@ -311,6 +311,11 @@ class Advance(Protocol):
 class Spends(Protocol):
     """Counts what is spent, and ends the run when a limit is reached. `loop.spending.Spending` implements it."""
 
+    @property
+    def limits_campaign(self) -> bool:
+        """Whether there is a limit for the campaign as a whole, so that earlier runs count."""
+        ...
+
     def counts_from(self, spent: Spent, seconds: float) -> None:
         """What earlier runs of the campaign have spent."""
         ...

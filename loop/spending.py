@@ -58,6 +58,11 @@ class Spending:
         self._in_stage: Counter[str] = Counter()
         self._told_s = 0.0
 
+    @property
+    def limits_campaign(self) -> bool:
+        """Whether there is a limit for the campaign as a whole, so that earlier runs count."""
+        return any(CAMPAIGN in limits for limits in self._limits.values())
+
     def counts_from(self, spent: Spent, seconds: float) -> None:
         """What the campaign's completed stages, and all attempts so far, have spent."""
         samples, tokens = drawn(spent)
