@@ -35,4 +35,5 @@ def test_two_kills_change_no_fact() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["identical"] is True
-    assert (found["kills"], found["stages_hit"], found["duplicated_samples"]) == (2, 2, 0)
+    # Not which stages were hit: stages this short may be over by the time the kill comes, which then falls between two.
+    assert (found["kills"], found["homes"], found["duplicated_samples"]) == (2, 1, 0)
