@@ -80,7 +80,7 @@ def _settings(options: argparse.Namespace, setting: str, arm: str, seed: int) ->
         own += ['models.teacher="embedded:llava_teacher"', 'models.student="embedded:llava_student"']
         own += [f"pool.source={source}", 'synthesis.synthesizer="none"']
     if setting == "off_policy":
-        own += ['models.student="embedded:direct_student"', 'training.mode="off_policy"']
+        own += ['models.student="embedded:direct_student"', 'training.mode="off_policy"', "training.steps=60"]
     if arm == "zero_delta":
         own += ['selection.rule="zero_delta"', "synthesis.seed_guided=0", "synthesis.skill_guided=0"]
     return load_settings(options.campaign, own)
