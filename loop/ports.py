@@ -120,7 +120,8 @@ class Scorer(Protocol):
     def score(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[int]], *, top: int) -> list[TokenScores]:
         """Scores of a response per prompt, as token ids of the version's tokenizer, with the `top` likeliest tokens.
 
-        Every response has at least one token. `top` may be 0: the given tokens alone.
+        Every response has at least one token. `top` may be 0: the given tokens alone. A response that does not fit
+        into the engine's context behind its prompt gets scores of no tokens.
         """
         ...
 

@@ -88,6 +88,8 @@ class FakeServer:
         """The message of a response, and under `finish_reason` how it ended."""
         self.likes: Sequence[int] | None = None
         """If it scores given tokens, as vLLM with --enable-scale-out: what it tells at most, each half as likely."""
+        self.context = 1_000_000
+        """Longest text that it scores, in tokens."""
         self.scored: list[dict[str, Any]] = []
         """Requests for scores."""
         self.bodies: list[dict[str, Any]] = []
@@ -210,7 +212,9 @@ class Handler(BaseHTTPRequestHandler):
         with self.fake.lock:
             self.fake.scored.append(body)
         likes = self.fake.likes or ()
-        if body["sampling_params"]["prompt_logprobs"] > len(likes):
+        if len(body["token_ids"]) > self.fake.context:
+            self.answer({"error": {"message": f"longer than the maximum model length of {self.fake.context}"}}, 400)
+        elif body["sampling_params"]["prompt_logprobs"] > len(likes):
             told = f"Requested prompt logprobs, which is greater than max allowed: {len(likes)}"
             self.answer({"error": {"message": told}}, 400)
         else:

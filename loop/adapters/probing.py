@@ -49,6 +49,8 @@ class Probe:
     def check(self, scorer: Scorer, name: str) -> float:
         """The mean difference of the scorer's log-probabilities, in nats. ModelUnusable if it is too large."""
         served = scorer.score([self.prompt], [self.response], top=0)[0].given
+        if not len(served):
+            raise ModelUnusable(f"{name}: a question with a picture does not fit into its context; raise max_model_len")
         difference = float(np.abs(served - self.log_probs).mean())
         if not difference <= TOLERANCE[self.dtype]:  # which NaN is not either
             raise ModelUnusable(

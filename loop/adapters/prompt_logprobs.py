@@ -13,6 +13,9 @@ import numpy as np
 
 from loop.ports import TokenScores
 
+UNSCORED = TokenScores(np.empty(0, np.float32), np.empty((0, 0), np.int64), np.empty((0, 0), np.float32))
+"""Of a response that does not fit into the context."""
+
 
 class LogProb(Protocol):
     """An entry: 1 is the rank of the likeliest token."""

@@ -14,6 +14,7 @@ that where a picture's tokens have others between them, as those of Idefics3 hav
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing, contextmanager
@@ -22,14 +23,16 @@ from typing import Any
 
 from pydantic import BaseModel, Field, field_validator
 
-from loop.adapters.prompt_logprobs import token_scores
+from loop.adapters.prompt_logprobs import UNSCORED, token_scores
 from loop.adapters.server_client import NoSuchPath, Refused, ServerClient
-from loop.adapters.server_wire import Body, blank_message, user_message, validated
+from loop.adapters.server_wire import CONTEXT_IS_FULL, Body, blank_message, user_message, validated
 from loop.adapters.side_by_side import side_by_side
 from loop.engine_settings import ServerEngine
 from loop.ports import Blobs, TokenScores
 from store.errors import ModelUnusable
 from store.records import Prompt
+
+log = logging.getLogger(__name__)
 
 RENDER = "chat/completions/render"
 GENERATE = "/inference/v1/generate"
@@ -78,8 +81,10 @@ async def score_responses(
 ) -> list[TokenScores]:
     """Scores of the responses (token ids) to their prompts, in their order, with the `top` likeliest tokens.
 
+    One that leaves the server's context no room is not scored: it must not end a training.
+
     Raises:
-        ModelUnusable: If the server cannot score, or not so many tokens, or not so long a text.
+        ModelUnusable: If the server cannot score, or not so many tokens.
         ServerUnavailable: If no endpoint answers any more, or some request failed after all retries.
         UnreadableImage: If an image cannot be decoded.
     """
@@ -87,7 +92,11 @@ async def score_responses(
 
     async def score(client: ServerClient, number: int) -> None:
         prompt, response = pairs[number]
-        found[number] = await _score(client, user_message(prompt, blobs), response, top)
+        try:
+            found[number] = await _score(client, user_message(prompt, blobs), response, top)
+        except _TooLong as error:
+            log.warning("a response to prompt %s is not scored: %s", prompt.id, error)
+            found[number] = UNSCORED
 
     async with ServerClient(engine, model) as client:
         scores = side_by_side((score(client, number) for number in range(len(pairs))), engine.concurrency)
@@ -108,7 +117,16 @@ def check_scoring(engine: ServerEngine, model: str, *, top: int, num_images: int
                 rendered = await _render(client, message)
                 await _score_rendered(client, message, rendered, rendered.token_ids[-1:], top)
 
-    asyncio.run(check())
+    try:
+        asyncio.run(check())
+    except _TooLong as error:
+        raise ModelUnusable(
+            f"the server has no room for a blank prompt: {error}; see --max-model-len of vLLM"
+        ) from None
+
+
+class _TooLong(Exception):
+    """A response does not fit into the server's context."""
 
 
 async def _score(client: ServerClient, message: Body, response: Sequence[int], top: int) -> TokenScores:
@@ -124,6 +142,8 @@ def _told() -> Iterator[None]:
     except NoSuchPath as error:
         raise ModelUnusable(f"{error}; to score given tokens, a server must be vLLM with --enable-scale-out") from None
     except Refused as error:
+        if CONTEXT_IS_FULL.search(str(error)):
+            raise _TooLong(str(error)) from None
         raise ModelUnusable(f"the server does not score a response: {error}; see --max-logprobs of vLLM") from None
 
 

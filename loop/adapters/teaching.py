@@ -27,7 +27,7 @@ from loop.adapters.distilling import (
     support_divergence,
 )
 from loop.adapters.models import Loaded, Models
-from loop.ports import Scorer
+from loop.ports import Scorer, TokenScores
 from loop.training_settings import Training
 from store.errors import ModelUnusable, UsageError
 from store.records import Prompt
@@ -135,17 +135,23 @@ class ScoringTeacher:
     def judge(self, prompts: Sequence[Prompt], responses: Responses, settings: Training) -> Judged:
         """Over the teacher's likeliest tokens and a class for all others; or from the drawn token alone.
 
-        ModelUnusable if the engine names tokens that the student does not have, or not one score per token.
+        Nothing is learnt from a response that is too long for the engine: its tokens have no loss. ModelUnusable if
+        the engine names tokens that the student does not have, or not one score per token.
         """
         lengths = responses.mask.sum(-1).tolist()
         given = [row[:length] for row, length in zip(responses.ids.tolist(), lengths, strict=True)]
         scores = self._scorer.score(prompts, given, top=settings.teacher_top)
         found = [len(one.given) for one in scores]
-        if found != lengths:
+        if any(scored not in (0, length) for scored, length in zip(found, lengths, strict=True)):
             raise ModelUnusable(
                 f"the teacher's engine scored {found} tokens of responses of {lengths}; is it the pair's?"
             )
-        parts = zip(*((one.given, one.top_ids, one.top) for one in scores), strict=True)
+        known = responses.spread(torch.tensor([float(scored > 0) for scored in found], device=responses.ids.device))
+        filled = [
+            one if len(one.given) else _any_scores(length, settings.teacher_top)
+            for one, length in zip(scores, lengths, strict=True)
+        ]
+        parts = zip(*((one.given, one.top_ids, one.top) for one in filled), strict=True)
         drawn_log_probs, ids, log_probs = (
             torch.from_numpy(np.concatenate(part)).to(responses.ids.device) for part in parts
         )
@@ -154,11 +160,14 @@ class ScoringTeacher:
         def supports(tokens: slice) -> Tensor:
             if not settings.teacher_top:  # the engine tells of no other token: there is no support to leave
                 return torch.ones_like(drawn[tokens], dtype=torch.bool)
-            return (ids[tokens] == drawn[tokens, None]).any(-1)
+            return (ids[tokens] == drawn[tokens, None]).any(-1) | (known[tokens] == 0)
 
         if not settings.teacher_top:
             return Judged(
-                lambda logits, tokens: sampled_divergence(logits, drawn[tokens], drawn_log_probs[tokens]), supports
+                lambda logits, tokens: (
+                    sampled_divergence(logits, drawn[tokens], drawn_log_probs[tokens]) * known[tokens]
+                ),
+                supports,
             )
 
         largest = int(ids.max())  # once: on a GPU, asking waits for it
@@ -169,6 +178,13 @@ class ScoringTeacher:
                     f"the teacher's engine names token {largest}, the student has {logits.shape[-1]};"
                     " choose a pair with one tokenizer"
                 )
-            return support_divergence(logits, Support(ids[tokens], log_probs[tokens]), settings.beta)
+            return support_divergence(logits, Support(ids[tokens], log_probs[tokens]), settings.beta) * known[tokens]
 
         return Judged(per_token, supports)
+
+
+def _any_scores(length: int, top: int) -> TokenScores:
+    """Scores that stand where there are none, and do not count."""
+    ids = np.tile(np.arange(top, dtype=np.int64), (length, 1))
+    likely = -np.log(max(top, 1) + 1, dtype=np.float32)
+    return TokenScores(np.full(length, likely, np.float32), ids, np.full(ids.shape, likely, np.float32))

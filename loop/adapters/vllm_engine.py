@@ -9,6 +9,7 @@ Weights are never exchanged inside an engine: reloading has served stale ones fo
 from __future__ import annotations
 
 import gc
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,8 +19,9 @@ from loop.adapters.aside import Aside
 from loop.adapters.encoding import open_image
 from loop.adapters.models import source_folder
 from loop.adapters.probing import Probe, make_probe
-from loop.adapters.prompt_logprobs import given_scores, token_scores
+from loop.adapters.prompt_logprobs import UNSCORED, given_scores, token_scores
 from loop.adapters.reading import Reader, load_reader
+from loop.adapters.server_wire import CONTEXT_IS_FULL
 from loop.engine_settings import VllmEngine
 from loop.ports import SamplingJob, TokenScores
 from store.errors import ModelUnusable
@@ -27,6 +29,8 @@ from store.records import Prompt, Sample, Version, derive_seed
 
 if TYPE_CHECKING:
     from loop.ports import Blobs, Checkpoints
+
+log = logging.getLogger(__name__)
 
 MAX_TOP = 256
 """Likeliest tokens per place that an engine tells, at most."""
@@ -148,8 +152,10 @@ class VllmSampler:
         A prompt is one request. vLLM gives sample i of a request the seed `request seed + i`, so a sample's seed is
         (seed, prompt id) + index, in whatever request it is drawn. A schema is enforced.
 
+        A prompt that does not fit into `max_model_len` gets empty responses, truncated: it must not end a round.
+
         Raises:
-            ModelUnusable: If a prompt does not fit into `max_model_len`.
+            ModelUnusable: If vLLM fails.
             UnreadableImage: If an image cannot be decoded.
         """
         from vllm import SamplingParams
@@ -169,20 +175,21 @@ class VllmSampler:
             some = job.prompts[begin : begin + settings.batch]
             firsts = [derive_seed(job.seed, prompt.id) % SEEDS + job.first_index for prompt in some]
             outputs = self._ask(
+                some,
                 [self._request(prompt) for prompt in some],
                 [SamplingParams(seed=first, **options) for first in firsts],
             )
             yield [
                 self._sample(prompt, job.first_index + place, first + place, completion)
                 for prompt, first, output in zip(some, firsts, outputs, strict=True)
-                for place, completion in enumerate(_all(output.outputs, job.n))
+                for place, completion in enumerate([None] * job.n if output is None else _all(output.outputs, job.n))
             ]
 
     def score(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[int]], *, top: int) -> list[TokenScores]:
         """Log-probabilities of each response's tokens and of the `top` (at most `MAX_TOP`) likeliest ones.
 
         vLLM tells `prompt_logprobs` of the whole prompt, place by place; of given tokens alone it tells no more than
-        them, where it can and the prompts are text.
+        them, where it can and the prompts are text. Of a response that does not fit into `max_model_len`, nothing.
         """
         from vllm import SamplingParams
 
@@ -198,11 +205,12 @@ class VllmSampler:
                 )
                 for request, response in zip(requests, responses, strict=True)
             ]
-            return [given_scores(output.prompt_token_id_logprobs) for output in self._ask(requests, params)]
-        outputs = self._ask(requests, [SamplingParams(prompt_logprobs=top, **plain)] * len(requests))
+            outputs = self._ask(prompts, requests, params)
+            return [UNSCORED if one is None else given_scores(one.prompt_token_id_logprobs) for one in outputs]
+        outputs = self._ask(prompts, requests, [SamplingParams(prompt_logprobs=top, **plain)] * len(requests))
         return [
-            token_scores(output.prompt_logprobs[-len(response) :], response, top)
-            for output, response in zip(outputs, responses, strict=True)
+            UNSCORED if one is None else token_scores(one.prompt_logprobs[-len(response) :], response, top)
+            for one, response in zip(outputs, responses, strict=True)
         ]
 
     def _request(self, prompt: Prompt, response: Sequence[int] = ()) -> dict[str, Any]:
@@ -214,7 +222,22 @@ class VllmSampler:
             request["multi_modal_data"] = {"image": [open_image(self._blobs, image) for image in prompt.images]}
         return request
 
-    def _ask(self, requests: Sequence[dict[str, Any]], params: Sequence[Any]) -> list[Any]:
+    def _ask(
+        self, prompts: Sequence[Prompt], requests: Sequence[dict[str, Any]], params: Sequence[Any]
+    ) -> list[Any | None]:
+        """The outputs of the prompts' requests, in their order; None for one that is too long."""
+        try:
+            return self._outputs(requests, params)
+        except _TooLong as error:  # vLLM names none of them, and refuses all
+            if len(requests) == 1:
+                log.warning("prompt %s counts as unanswered: %s", prompts[0].id, error)
+                return [None]
+        found: list[Any | None] = []
+        for prompt, request, own in zip(prompts, requests, params, strict=True):
+            found += self._ask([prompt], [request], [own])
+        return found
+
+    def _outputs(self, requests: Sequence[dict[str, Any]], params: Sequence[Any]) -> list[Any]:
         """The outputs of some requests, in their order."""
         from vllm.exceptions import VLLMClientError, VLLMError
         from vllm.v1.engine.exceptions import EngineDeadError
@@ -223,9 +246,9 @@ class VllmSampler:
             try:
                 return list(self.llm.generate(requests, params, use_tqdm=False))
             except (VLLMClientError, ValueError) as error:
-                raise ModelUnusable(
-                    f"{self._reader.name}: vLLM refuses a prompt: {error}; raise max_model_len, or drop the prompt"
-                ) from error
+                if CONTEXT_IS_FULL.search(str(error)):
+                    raise _TooLong(str(error)) from None
+                raise ModelUnusable(f"{self._reader.name}: vLLM refuses a prompt: {error}; drop the prompt") from error
             except (VLLMError, EngineDeadError, RuntimeError) as error:
                 raise ModelUnusable(
                     f"{self._reader.name}: vLLM failed: {error}; what is committed is kept, so run again, or set"
@@ -251,10 +274,16 @@ class VllmSampler:
                 self.llm.sleep(level=1)
                 self._asleep = True
 
-    def _sample(self, prompt: Prompt, index: int, seed: int, completion: Any) -> Sample:
+    def _sample(self, prompt: Prompt, index: int, seed: int, completion: Any | None) -> Sample:
+        if completion is None:
+            return Sample(prompt.id, index, seed, "", 0, truncated=True)
         text = self._reader.tokenizer.decode(completion.token_ids, skip_special_tokens=True).strip()
         cut = completion.finish_reason == "length"
         return Sample(prompt.id, index, seed, text, len(completion.token_ids), truncated=cut)
+
+
+class _TooLong(Exception):
+    """Some prompt, or its response, does not fit into the engine's context."""
 
 
 def scores_given_ids(llm: Any) -> bool:

@@ -69,6 +69,19 @@ def test_a_teacher_that_no_folder_holds_trains_through_its_server(
     assert after > before + 0.5, "the student must come to like what the server likes"
 
 
+def test_a_response_that_is_too_long_for_the_server_costs_itself_only(
+    campaign: tuple[str | Path, ...], server: FakeServer, call: Calls, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.likes = tokens_of(tmp_path / "student", ["three", "two", "one", "blue"])
+    assert call(*campaign).code == 0
+    lengths = sorted(len(body["token_ids"]) for body in server.scored[1:])
+    server.context = lengths[len(lengths) // 2]
+    assert lengths[0] <= server.context < lengths[-1]
+    ran = call(*campaign[:-1], tmp_path / "another_home")
+    assert ran.code == 0, ran.err
+    assert "is not scored" in caplog.text
+
+
 def test_a_server_that_cannot_score_is_told_before_anything_is_paid(
     campaign: tuple[str | Path, ...], server: FakeServer, call: Calls, tmp_path: Path
 ) -> None:

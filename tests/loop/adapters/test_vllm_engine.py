@@ -62,9 +62,13 @@ def test_vllm_answers_as_a_text_only_model_does_in_transformers(
     said = [json.loads(one.text)["colour"] for chunk in chunks for one in chunk if not one.truncated]
     assert said
     assert set(said) <= {"red", "blue"}
-    with pytest.raises(ModelUnusable, match="max_model_len"):
-        list(samplers.open(version).sample(SamplingJob([Prompt.make("x" * 300)], 1, 0, WARM)))
-    assert list(samplers.open(version).sample(SamplingJob(prompts, 1, 0, WARM))), "the engine goes on"
+    long = Prompt.make("x" * 300)
+    (mixed,) = samplers.open(version).sample(SamplingJob([*prompts[:2], long, prompts[2]], 2, 0, WARM))
+    (alone,) = samplers.open(version).sample(SamplingJob(prompts[:3], 2, 0, WARM))
+    assert [one for one in mixed if one.prompt_id != long.id] == alone, "one prompt that is too long costs itself only"
+    assert [(one.text, one.truncated) for one in mixed if one.prompt_id == long.id] == [("", True)] * 2
+    scored = samplers.open(version).score([prompts[0], long], [[5, 6], [5]], top=2)
+    assert [len(one.given) for one in scored] == [2, 0]
     samplers.close()
 
 
