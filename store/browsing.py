@@ -1,19 +1,19 @@
 """What people look at: pages, counts and lineages, each read in milliseconds from a ledger of millions of rollouts.
 
 Every query is answered by a key or an index: pages go on after the last key that was shown (no OFFSET), and no query
-looks at all rollouts. Words are looked for by comparing with each question of the round, until a page is full.
+looks at all rollouts. Words are looked for by `store.searching`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Select, func, select
 from sqlmodel import col
 
-from store.columns import byte_order
+from store.columns import byte_order, escape
 from store.database import Database, chunks
 from store.prompts import PROMPT
 from store.records import (
@@ -30,13 +30,13 @@ from store.records import (
     ScoredPrompt,
 )
 from store.scores import CANDIDATE, CONTENT, SCORE
+from store.searching import chunks_of_found, found_condition, typed_words
 from store.tables import CandidateRow, PromptRow, RolloutRow, ScoreRow
 
 MAX_ANCESTORS = 32
 """A lineage is as long as there were stages of synthesis; a longer one is shown in part."""
 
 BINS = 20
-MAX_WORDS = 8
 
 
 class Browsing:
@@ -47,17 +47,25 @@ class Browsing:
     def page_of_scored(
         self, campaign: str, round: int, wanted: PromptFilter, after: str, limit: int
     ) -> tuple[ScoredPrompt, ...]:
-        """The wanted prompts that a round scored, with ids after one, in order of id, `limit` at most."""
+        """The wanted prompts that a round scored, those after one id, `limit` at most.
+
+        In order of id; where words are looked for, in an order that the database keeps to.
+        """
         statement = (
             select(*PROMPT, *SCORE)
             .join(PromptRow, col(PromptRow.id) == col(ScoreRow.prompt_id))
             .where(col(ScoreRow.campaign) == campaign, col(ScoreRow.round) == round, *_conditions(wanted))
         )
+        words = typed_words(wanted.words)
+        if wanted.words.strip() and not words:
+            return ()  # only signs were typed
         with self._database.reading() as connection:
+            if words and not self._database.is_postgresql:
+                return _found_by_words(connection, statement, words, after, limit)
+            if words:
+                statement = statement.where(found_condition(connection, words))
             id = byte_order(col(ScoreRow.prompt_id), connection.dialect)
-            rows = connection.execute(statement.where(id > after).order_by(id).limit(limit))
-            split = len(PROMPT)
-            return tuple(ScoredPrompt(Prompt(*row[:split]), Score(*row[split:])) for row in rows)
+            return _scored(connection.execute(statement.where(id > escape(after)).order_by(id).limit(limit)))
 
     def scores_of(self, campaign: str, round: int, ids: Sequence[str]) -> dict[str, Score]:
         """The scores of some prompts in a round, by prompt id; absent where there is none."""
@@ -164,9 +172,26 @@ class Browsing:
             )
 
 
+def _found_by_words(
+    connection: Connection, statement: Select[Any], words: list[str], after: str, limit: int
+) -> tuple[ScoredPrompt, ...]:
+    """The first rows of a statement whose prompts hold the words, in the order in which SQLite finds them."""
+    found: list[ScoredPrompt] = []
+    for ids in chunks_of_found(connection, words, after):
+        rows = _scored(connection.execute(statement.where(col(ScoreRow.prompt_id).in_(ids))))
+        places = {id: place for place, id in enumerate(ids)}
+        found += sorted(rows, key=lambda row: places[row.prompt.id])
+        if len(found) >= limit:
+            break
+    return tuple(found[:limit])
+
+
+def _scored(rows: Iterable[Any]) -> tuple[ScoredPrompt, ...]:
+    split = len(PROMPT)
+    return tuple(ScoredPrompt(Prompt(*row[:split]), Score(*row[split:])) for row in rows)
+
+
 def _conditions(wanted: PromptFilter) -> Iterator[Any]:
-    for word in wanted.words.split()[:MAX_WORDS]:
-        yield col(PromptRow.question).icontains(word, autoescape=True)
     if wanted.origin is not None:
         yield col(PromptRow.origin) == wanted.origin
     if wanted.zero_delta is not None:

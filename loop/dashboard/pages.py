@@ -97,7 +97,7 @@ def add_pages(app: FastAPI, home: Home) -> None:
     def prompts(
         name: Name,
         index: Index,
-        words: Annotated[str, Query(max_length=200)] = "",
+        words: str = "",
         origin: str = "",
         answers: str = "",
         min_delta: str = "",

@@ -15,7 +15,7 @@ class PromptFilter:
     """Which of a round's scored prompts are wanted; what is None or empty holds back nothing."""
 
     words: str = ""
-    """Words that the question contains, in any order and any place."""
+    """Beginnings of words that the question contains, in any order."""
     origin: Origin | None = None
     zero_delta: bool | None = None
     min_delta: float | None = None

@@ -31,7 +31,9 @@ def store_newest() -> Path:
         home.fill()
         home.ledger.close()
         with sqlite3.connect(Path(folder) / "ledger.db") as connection:
-            text = "\n".join(connection.iterdump()) + "\n"
+            # A full-text index has no rows of its own to insert: the tables that it lies in are dumped too.
+            lines = (line for line in connection.iterdump() if not line.startswith('INSERT INTO "prompt_words"'))
+            text = "\n".join(lines) + "\n"
         connection.close()
     if not target.exists():
         target.write_text(text, encoding="utf-8")

@@ -46,15 +46,6 @@ def test_filters_hold_back_what_they_say(ledger: Ledger) -> None:
     assert found(ledger, zero_delta=True, min_delta=0.1) == []
 
 
-def test_words_are_found_in_any_order_and_case_and_mean_only_themselves(ledger: Ledger) -> None:
-    three = Prompt.make("How many bars exceed 3?")
-    assert found(ledger, words="3? BARS") == [three]
-    assert found(ledger, words="100%_") == [HOSTILE]
-    assert found(ledger, words="how%bars") == []
-    assert found(ledger, words="\ud800") == [HOSTILE]
-    assert found(ledger, words="' OR 1=1 --") == []
-
-
 def test_the_histogram_counts_every_prompt_once(ledger: Ledger) -> None:
     histogram = ledger.delta_histogram("demo", 1)
     assert histogram is not None

@@ -128,6 +128,17 @@ def test_filters_and_search_narrow_the_list(client: TestClient) -> None:
     assert "alert(1)" in client.get(address, params={"words": "ONERROR script"}).text
     assert "No scored prompt" in client.get(address, params={"words": "no such words"}).text
     assert "alert(1)" not in client.get(address, params={"origin": "seed"}).text
+    for words in (
+        "\x00",
+        '"',
+        "script*",
+        "NEAR(a, b)",
+        "question:script AND NOT",
+        "x" * 10_000,
+        "\u202e",
+        "'; DROP TABLE prompts",
+    ):
+        assert client.get(address, params={"words": words}).status_code == 200, words
     odd = client.get(address, params={"origin": "x", "min_delta": "many", "answers": "?", "after": "\x00"})
     assert odd.status_code == 200
 
