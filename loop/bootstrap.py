@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 from store.errors import DeltaloopError, UsageError
 
 if TYPE_CHECKING:
+    from loop.adapters.engines import EngineSamplers
     from loop.adapters.model_synthesizer import ModelSynthesizer
     from loop.adapters.models import Models
     from loop.config import CampaignSettings
     from loop.engine_settings import ServerEngine
     from loop.export_prompts import Write
     from loop.intake import Source
-    from loop.ports import Embedder, Evaluator, Index, Ports, Progress, Samplers, Spends, Synthesizer, Tracker
+    from loop.ports import Embedder, Evaluator, Index, Ports, Progress, Samplers, Spends, Synthesizer, Tracker, Trainer
     from loop.study import Study
     from loop.tune_settings import Tune
     from loop.tuning import Tried
@@ -136,9 +137,8 @@ def prompt_writer() -> Write:
 
 def make_ports(home: Home, settings: CampaignSettings, progress: Progress) -> tuple[Ports, Version, Version]:
     """What a campaign works with: its ports, and the student and teacher that it starts from."""
-    from loop.adapters.engines import base_version, make_models, make_samplers, teacher_scorer
+    from loop.adapters.engines import base_version, make_models, make_samplers
     from loop.adapters.sources import read_source
-    from loop.adapters.trainer import OnPolicyTrainer
     from loop.ports import Ports
     from loop.spending import Spending
     from store.records import Role
@@ -158,7 +158,7 @@ def make_ports(home: Home, settings: CampaignSettings, progress: Progress) -> tu
         samplers=samplers,
         embedder=embedder,
         synthesizer=writer or _synthesizer(settings),
-        trainer=OnPolicyTrainer(models, teacher_scorer(samplers)),
+        trainer=_trainer(home, settings, models, samplers),
         evaluator=_evaluator(home, settings, samplers),
         tracker=_tracker(home, settings),
         source=lambda pool: read_source(pool, home.blobs),
@@ -259,6 +259,29 @@ def _evaluator(home: Home, settings: CampaignSettings, samplers: Samplers) -> Ev
         evaluation=settings.evaluation,
         work_dir=home.paths.work,
     )
+
+
+def _trainer(home: Home, settings: CampaignSettings, models: Models, samplers: EngineSamplers) -> Trainer:
+    """UsageError if it is one that is not installed."""
+    if settings.training.backend == "trl":
+        from loop.adapters.trl_trainer import TrlTrainer
+
+        return TrlTrainer(models)
+    if settings.training.hardware.is_launched:
+        from loop.adapters.launching import LaunchedTrainer
+
+        return LaunchedTrainer(settings, models, blobs=home.paths.blobs, checkpoints=home.paths.checkpoints)
+    from loop.adapters.engines import teacher_scorer
+    from loop.adapters.trainer import DistillingTrainer
+
+    return DistillingTrainer(models, teacher_scorer(samplers))
+
+
+def train_as_ordered(folder: Path, progress: Progress, *, first: bool) -> int:
+    """What a process that was started to train does; returns its exit code."""
+    from loop.adapters.launched import train_as_ordered
+
+    return train_as_ordered(folder, progress, first=first)
 
 
 def _embedder(settings: CampaignSettings, models: Models, student: Version, teacher: Version) -> Embedder:

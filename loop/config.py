@@ -384,6 +384,23 @@ class CampaignSettings(Section):
         return self
 
     @model_validator(mode="after")
+    def _the_teacher_can_be_asked(self) -> Self:
+        training, kind = self.training, self.engines.teacher.kind
+        if training.mode == "off_policy":
+            return self
+        if training.backend == "trl" and kind != "transformers":
+            raise ValueError(
+                f'training.backend = "trl" needs the teacher in this process, and engines.teacher.kind = {kind!r} puts'
+                ' it elsewhere: set backend to "deltaloop"'
+            )
+        if training.hardware.is_launched and kind == "vllm":
+            raise ValueError(
+                "training.hardware.processes and accelerate_config start processes, each of which would need a vLLM"
+                ' engine of its own: set engines.teacher.kind to "server" or "transformers"'
+            )
+        return self
+
+    @model_validator(mode="after")
     def _charts_need_a_model(self) -> Self:
         if self.generation.charts and self.synthesis.synthesizer != "model":
             raise ValueError(

@@ -125,6 +125,10 @@ def _campaign(settings: CampaignSettings, *, probe: bool) -> Iterator[Finding]:
         lacking = installed("sentence-transformers") is None
         remedy = "pip install -e '.[text-encoder]', or set `embedding.model` to \"student\"" if lacking else ""
         yield Finding("embedding.model", settings.embedding.model, lacking, remedy)
+    if settings.training.backend == "trl":
+        found = installed("trl")
+        remedy = "" if found else "pip install 'deltaloop[trl]', or set `training.backend` to \"deltaloop\""
+        yield Finding("training.backend", f"trl {found or 'is not installed'}", found is None, remedy)
     yield Finding("pool.source", settings.pool.source)
     yield Finding("evaluation.source", settings.evaluation.source)
     if settings.evaluation.harness != "none":

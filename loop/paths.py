@@ -16,6 +16,7 @@ from store.errors import UsageError
 if TYPE_CHECKING:
     from loop.config import CampaignSettings
     from loop.engine_settings import Engines
+    from loop.training_settings import Training
 
 EMBEDDED_MODELS = (
     "embedded:teacher",
@@ -59,6 +60,7 @@ def with_paths(settings: CampaignSettings, file: Path) -> CampaignSettings:
             else embedding.model_copy(update={"model": _model(file, "embedding.model", embedding.model, base)}),
             "engines": _engines(file, settings.engines, base),
             "generation": generation.model_copy(update={"templates": _templates(file, generation.templates, base)}),
+            "training": _training(file, settings.training, base),
         }
     )
 
@@ -79,6 +81,20 @@ def _engines(file: Path, engines: Engines, base: Path) -> Engines:
             )
         changed[role] = engine.model_copy(update={"adapter": str(folder)})
     return engines.model_copy(update=changed)
+
+
+def _training(file: Path, training: Training, base: Path) -> Training:
+    value = training.hardware.accelerate_config
+    if value is None:
+        return training
+    path = base / Path(value).expanduser()
+    if not path.is_file():
+        raise UsageError(
+            f"{file}: `training.hardware.accelerate_config` = {value!r}: there is no file {path}; `accelerate config"
+            " --config_file FILE` writes one"
+        )
+    hardware = training.hardware.model_copy(update={"accelerate_config": str(path)})
+    return training.model_copy(update={"hardware": hardware})
 
 
 def _model(file: Path, key: str, value: str, base: Path) -> str:

@@ -19,6 +19,15 @@ class Hardware(Section):
     """Forward and backward passes in bfloat16; weights, gradients and the optimizer's moments stay in float32."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them: less memory, a third more time."""
+    processes: Positive = 1
+    """Processes on this machine that share each batch; more than one are started by torchrun for the training."""
+    accelerate_config: str | None = None
+    """File of `accelerate config` by which they are started instead: FSDP2, DeepSpeed (docs/training.md)."""
+
+    @property
+    def is_launched(self) -> bool:
+        """Whether the training runs in processes of its own."""
+        return self.processes > 1 or self.accelerate_config is not None
 
 
 class Health(Section):
@@ -55,11 +64,25 @@ class Lora(Section):
     """Layers that get one: `all-linear` (all but the head), or a regular expression of their names."""
 
 
+UNMEASURED = ("max_repetition_rise", "max_support_fall", "max_divergence_rise")
+"""Bounds on what TRL does not measure."""
+BEYOND_TRL = {
+    "hardware.processes": "it trains in the controller's process; leave the key out",
+    "hardware.accelerate_config": "it trains in the controller's process; leave the key out",
+    "token_budget": "it ends after training.steps; leave the key out",
+    "sync_steps": "it draws in each step; set it to 1",
+    "loss_temperature": "it has one temperature; set it to training.temperature",
+    **{f"health.{key}": "it does not measure that; leave the key out" for key in UNMEASURED},
+}
+
+
 class Training(Section):
     """Distillation (docs/training.md)."""
 
     mode: Literal["on_policy", "off_policy"] = "on_policy"
     """Learn on the student's own responses, or from the teacher's responses that give its majority answer."""
+    backend: Literal["deltaloop", "trl"] = "deltaloop"
+    """What trains: our own trainer, or TRL's `DistillationTrainer` and `SFTTrainer` (extra `trl`)."""
     steps: Positive = 150
     """Optimizer steps per round."""
     batch: Positive = 32
@@ -95,10 +118,29 @@ class Training(Section):
     health: Health = Health()
 
     @model_validator(mode="after")
+    def _trl_can(self) -> Self:
+        if self.backend != "trl":
+            return self
+        beyond = {
+            "hardware.processes": self.hardware.processes > 1,
+            "hardware.accelerate_config": self.hardware.accelerate_config is not None,
+            "token_budget": self.token_budget is not None,
+            "sync_steps": self.sync_steps > 1,
+            "loss_temperature": self.mode == "on_policy" and self.loss_temperature != self.temperature,
+        }
+        unmeasured = {f"health.{key}": getattr(self.health, key) != getattr(Health(), key) for key in UNMEASURED}
+        for key, is_beyond in (beyond | unmeasured).items():
+            if is_beyond:
+                raise ValueError(f'training.{key} is not for backend = "trl": {BEYOND_TRL[key]}')
+        return self
+
+    @model_validator(mode="after")
     def _parts_are_equal(self) -> Self:
-        if self.batch % self.hardware.accumulation:
+        hardware = self.hardware
+        if self.batch % (hardware.accumulation * hardware.processes):
             raise ValueError(
                 f"training.batch = {self.batch} cannot be cut into training.hardware.accumulation ="
-                f" {self.hardware.accumulation} equal parts: make it a multiple"
+                f" {hardware.accumulation} equal parts for each of training.hardware.processes ="
+                f" {hardware.processes}: make it a multiple"
             )
         return self

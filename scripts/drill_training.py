@@ -49,7 +49,7 @@ def train(place: Path, steps: int) -> None:
     """Train in a place, or go on there; `result` then holds the digest of the student and the log."""
     from loop.adapters.models import Models, resolve_version
     from loop.adapters.sources import read_source
-    from loop.adapters.trainer import OnPolicyTrainer
+    from loop.adapters.trainer import DistillingTrainer
     from loop.config import Pool
 
     checkpoints, blobs = FileCheckpoints(place / "checkpoints"), FileBlobs(place / "blobs")
@@ -58,7 +58,7 @@ def train(place: Path, steps: int) -> None:
     pool = Pool(size=PROMPTS, easy_share=0.0, easy_vqa_share=0.0)
     prompts = [one for one in read_source(pool, blobs) if isinstance(one, Prompt)]
     job = TrainingJob(student, teacher, prompts, [1.0] * PROMPTS, settings, seed=7)
-    trainer = OnPolicyTrainer(Models(blobs, checkpoints, device="cpu", threads=1))
+    trainer = DistillingTrainer(Models(blobs, checkpoints, device="cpu", threads=1))
     run = trainer.train(job, work_dir=place / "work", progress=Quiet())
     if run.folder is None:
         raise RuntimeError(f"the training gave no student: {run.alarm}")

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from loop.adapters.models import Models
-from loop.adapters.trainer import OnPolicyTrainer
-from loop.ports import Advance, TrainingJob, TrainingRun
+from loop.adapters.trainer import DistillingTrainer
+from loop.ports import Advance, Trainer, TrainingJob, TrainingRun
 from loop.training_settings import Training
 from store.records import Prompt, Version
 
@@ -45,6 +45,7 @@ def train(
     work_dir: Path,
     settings: Training = SHORT,
     steps: Steps | None = None,
+    trainer: Trainer | None = None,
 ) -> TrainingRun:
     job = TrainingJob(*pair, prompts, [1.0] * len(prompts), settings, seed=11)
-    return OnPolicyTrainer(models).train(job, work_dir=work_dir, progress=steps or Steps())
+    return (trainer or DistillingTrainer(models)).train(job, work_dir=work_dir, progress=steps or Steps())

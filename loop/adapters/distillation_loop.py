@@ -221,41 +221,51 @@ class _Steps(TrainerCallback):
         self._trainer.save_rollouts()
 
 
-def training_arguments(settings: Training, seed: int, work_dir: Path, device: str) -> TrainingArguments:
-    """What the library is told. UsageError if the batch cannot be shared by the processes."""
+def argument_values(settings: Training, seed: int, work_dir: Path, device: str) -> dict[str, Any]:
+    """What the library is told of a training, by the names of `TrainingArguments`."""
     hardware = settings.hardware
-    arguments = TrainingArguments(
-        output_dir=str(work_dir),
-        max_steps=settings.steps,
-        train_sampling_strategy="sequential",
-        gradient_accumulation_steps=hardware.accumulation,
-        bf16=hardware.bf16,
-        gradient_checkpointing=hardware.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False},
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type=settings.lr_scheduler_type,
-        warmup_steps=settings.warmup_steps,
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.max_grad_norm,
-        save_steps=settings.checkpoint_steps,
-        save_total_limit=KEPT,
+    return {
+        "output_dir": str(work_dir),
+        "max_steps": settings.steps,
+        "train_sampling_strategy": "sequential",
+        "gradient_accumulation_steps": hardware.accumulation,
+        "bf16": hardware.bf16,
+        "gradient_checkpointing": hardware.gradient_checkpointing,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False},
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": settings.lr_scheduler_type,
+        "warmup_steps": settings.warmup_steps,
+        "weight_decay": settings.weight_decay,
+        "max_grad_norm": settings.max_grad_norm,
+        "save_steps": settings.checkpoint_steps,
+        "save_total_limit": KEPT,
         # A checkpoint's log then always ends at its own step, so that a resume logs what an undisturbed run logs.
-        logging_steps=math.gcd(LOG_STEPS, settings.checkpoint_steps),
-        logging_nan_inf_filter=False,
-        remove_unused_columns=False,
-        report_to="none",
-        disable_tqdm=True,
-        use_cpu=device == "cpu",
-        dataloader_pin_memory=False,
-        seed=derive_seed(seed, "trainer") % 2**31,
-    )
-    shares = arguments.world_size * hardware.accumulation
+        "logging_steps": math.gcd(LOG_STEPS, settings.checkpoint_steps),
+        "logging_nan_inf_filter": False,
+        "remove_unused_columns": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "use_cpu": device == "cpu",
+        "dataloader_pin_memory": False,
+        "seed": derive_seed(seed, "trainer") % 2**31,
+    }
+
+
+def share_batch(arguments: TrainingArguments, settings: Training) -> None:
+    """Give each process and part its share of a step's batch. UsageError if the shares would not be equal."""
+    shares = arguments.world_size * settings.hardware.accumulation
     if settings.batch % shares:
         raise UsageError(
             f"training.batch = {settings.batch} cannot be shared by {arguments.world_size} processes and"
-            f" {hardware.accumulation} parts; make it a multiple of {shares}"
+            f" {settings.hardware.accumulation} parts; make it a multiple of {shares}"
         )
     arguments.per_device_train_batch_size = settings.batch // shares
+
+
+def training_arguments(settings: Training, seed: int, work_dir: Path, device: str) -> TrainingArguments:
+    """The same as the library's object. UsageError if the batch cannot be shared by the processes."""
+    arguments = TrainingArguments(**argument_values(settings, seed, work_dir, device))
+    share_batch(arguments, settings)
     return arguments
 
 

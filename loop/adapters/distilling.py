@@ -56,7 +56,9 @@ def response_states(model: Any, batch: Mapping[str, Tensor], responses: Response
     Tokens are in the order of the mask's ones. A model that does more to its logits than a head (soft caps, scales)
     gives its logits themselves, and a head that leaves them as they are.
     """
-    inputs, steps, kept = _grown(model, batch, responses), responses.ids.shape[1], responses.mask.bool()
+    # The last token predicts nothing that is needed, so it is not fed.
+    inputs = with_responses(model, batch, responses.ids[:, :-1], responses.mask[:, :-1])
+    steps, kept = responses.ids.shape[1], responses.mask.bool()
     head = model.get_output_embeddings()
     if head is None or any(getattr(model.config.get_text_config(), key, None) not in (None, 1.0) for key in ADJUSTED):
         return model(**inputs, use_cache=False, logits_to_keep=steps).logits[kept], Identity()
@@ -71,13 +73,13 @@ def response_logits(model: Any, batch: Mapping[str, Tensor], responses: Response
     return logits
 
 
-def _grown(model: Any, batch: Mapping[str, Tensor], responses: Responses) -> dict[str, Tensor]:
-    """A batch of prompts with their responses; the last token predicts nothing that is needed, so it is not fed."""
-    grown = {"input_ids": responses.ids[:, :-1], "attention_mask": responses.mask[:, :-1]}
+def with_responses(model: Any, batch: Mapping[str, Tensor], ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """A batch of prompts with tokens of their responses [prompts, steps] behind them, and the place of each token."""
+    grown = {"input_ids": ids, "attention_mask": mask}
     inputs = {}
     for key, value in batch.items():
         if key in PER_TOKEN:
-            value = torch.cat([value, grown.get(key, torch.zeros_like(responses.ids[:, :-1]))], dim=1)
+            value = torch.cat([value, grown.get(key, torch.zeros_like(ids))], dim=1)
         inputs[key] = value
     return inputs | {"position_ids": positions(model, inputs)}
 

@@ -141,6 +141,12 @@ class Models:
         """A copy of the model for training: float32, shared with nobody."""
         return self._load(version, torch.float32)
 
+    def release(self) -> None:
+        """Drop all models: their memory is needed by other processes. They are loaded again when asked for."""
+        self._loaded.clear()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
     def encode(self, loaded: Loaded, prompts: Sequence[Prompt]) -> dict[str, Tensor]:
         """One left-padded batch that a model reads; errors as in `Encoder.encode`."""
         return self._encoder.encode(loaded, prompts)

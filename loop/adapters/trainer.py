@@ -1,4 +1,4 @@
-"""On-policy distillation: a training as a whole.
+"""Distillation: a training as a whole.
 
     job -> pair and task -> `distillation_loop`, from the last whole checkpoint -> the student's folder
 
@@ -30,8 +30,8 @@ from store.records import Version, digest_of
 log = logging.getLogger(__name__)
 
 
-class OnPolicyTrainer:
-    """Distils a teacher into a student on the student's own responses."""
+class DistillingTrainer:
+    """Distils a teacher into a student: on the student's own responses, or on traces of the teacher's."""
 
     def __init__(self, models: Models, open_scorer: Callable[[Version], Scorer] | None = None) -> None:
         """A teacher is loaded into this process, or scores through what `open_scorer` returns."""
@@ -54,7 +54,7 @@ class OnPolicyTrainer:
         pair = Pair(self._models.fresh(job.student), self._teacher(job), self._models)
         pair.teacher.check(pair.student, job.settings)
         make_trainable(pair.student.model, job.settings.lora, job.seed)
-        task = _fitting(job, pair)
+        task = fitting_task(job, pair)
         inputs = digest_of([job.student.id, job.teacher.id, task.facts()])
         with quietly(), progress.bar("training steps", job.settings.steps) as advance:
             arguments = training_arguments(job.settings, job.seed, work_dir, self._models.device)
@@ -69,7 +69,7 @@ class OnPolicyTrainer:
                 log.warning("%s; the training ends with what it was after step %d", alarm, steps)
             folder = work_dir / "model" if steps else None
             if folder is not None and trainer.is_world_process_zero():
-                _write_model(pair.student, folder)
+                write_model(pair.student, folder)
         return TrainingRun(folder, steps, trainer.train_tokens, trainer.history(), alarm)
 
     def _teacher(self, job: TrainingJob) -> Teacher:
@@ -80,7 +80,7 @@ class OnPolicyTrainer:
         return LocalTeacher(self._models, self._models.get(job.teacher))
 
 
-def _fitting(job: TrainingJob, pair: Pair) -> Task:
+def fitting_task(job: TrainingJob, pair: Pair) -> Task:
     """The task without prompts that leave no room for a response in the student's context.
 
     EmptyTrainingSet if none is left.
@@ -109,7 +109,7 @@ def _fitting(job: TrainingJob, pair: Pair) -> Task:
     return Task(prompts, weights, job.settings, job.seed, job.traces)
 
 
-def _write_model(student: Loaded, folder: Path) -> None:
+def write_model(student: Loaded, folder: Path) -> None:
     """The same weights give the same bytes: no path, no time, whatever folder the student came from."""
     shutil.rmtree(folder, ignore_errors=True)
     merge_adapter(student.model)

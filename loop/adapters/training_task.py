@@ -58,6 +58,11 @@ class Task:
         prompt = self.prompt(position)
         return Wanted(prompt.id, [derive_seed(self.seed, step, place, prompt.id)])
 
+    def trace(self, position: int) -> int:
+        """Which of the traces of its prompt is learnt at a position."""
+        [seed] = self.wanted(position).seeds
+        return seed % len(self.traces[self.prompt(position).id])
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -81,8 +86,6 @@ class Pair:
 
     def _trace(self, task: Task, position: int) -> Drawn:
         """In the student's own tokens, whatever those of the teacher are."""
-        prompt, [seed] = task.prompt(position), task.wanted(position).seeds
-        traces = task.traces[prompt.id]
-        tokens = self.student.tokens_of(traces[seed % len(traces)])
+        tokens = self.student.tokens_of(task.traces[task.prompt(position).id][task.trace(position)])
         limit = task.settings.max_tokens
         return Drawn(tokens[:limit], len(tokens) <= limit)

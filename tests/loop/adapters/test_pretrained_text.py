@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from loop.adapters.models import Models
 from loop.adapters.sampler import TransformersSamplers
-from loop.adapters.trainer import OnPolicyTrainer
+from loop.adapters.trainer import DistillingTrainer
 from loop.config import Sampling
 from loop.ports import SamplingJob, TrainingJob
 from loop.training_settings import Training
@@ -52,7 +52,7 @@ def test_a_pretrained_language_model_answers_and_learns(pair: tuple[Version, Ver
 
     settings = Training(steps=2, batch=2, learning_rate=1e-4, warmup_steps=0, max_tokens=8, checkpoint_steps=50)
     job = TrainingJob(student, teacher, prompts, [1.0] * len(prompts), settings, seed=0)
-    run = OnPolicyTrainer(models).train(job, work_dir=tmp_path / "work", progress=QuietProgress())
+    run = DistillingTrainer(models).train(job, work_dir=tmp_path / "work", progress=QuietProgress())
     assert run.steps == 2
     assert 0 < run.history[-1].loss < 5
     before, after = (load_file(folder / "model.safetensors") for folder in (Path(student.source), run.folder))

@@ -14,7 +14,7 @@ from loop.adapters.embedder import ModelEmbedder
 from loop.adapters.encoding import positions
 from loop.adapters.models import Models
 from loop.adapters.sampler import TransformersSamplers
-from loop.adapters.trainer import OnPolicyTrainer
+from loop.adapters.trainer import DistillingTrainer
 from loop.config import Sampling
 from loop.ports import SamplingJob, TrainingJob
 from loop.training_settings import Training
@@ -112,7 +112,7 @@ def test_the_pair_trains_and_embeds(models: Models, version: Version, blobs: Fil
     prompts = [*make_prompts(3, blobs), *make_prompts(2, blobs, images=False)]
     settings = Training(steps=2, batch=3, learning_rate=1e-3, warmup_steps=0, max_tokens=4, checkpoint_steps=2)
     job = TrainingJob(version, teacher, prompts, [1.0] * 5, settings, seed=1)
-    run = OnPolicyTrainer(models).train(job, work_dir=tmp_path / "work", progress=QuietProgress())
+    run = DistillingTrainer(models).train(job, work_dir=tmp_path / "work", progress=QuietProgress())
     assert run.steps == 2
     assert run.train_tokens > 0
     assert folder_digest(run.folder) != version.id

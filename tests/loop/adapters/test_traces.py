@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from loop.adapters.models import Models
-from loop.adapters.trainer import OnPolicyTrainer
+from loop.adapters.trainer import DistillingTrainer
 from loop.config import Training
 from loop.ports import TrainingJob, TrainingRun
 from store.blobs import FileBlobs
@@ -35,7 +35,7 @@ def train(
     models: Models, pair: tuple[Version, Version], prompts: list[Prompt], traces: dict[str, list[str]], folder: Path
 ) -> TrainingRun:
     job = TrainingJob(*pair, prompts, [1.0] * len(prompts), SETTINGS, seed=11, traces=traces)
-    return OnPolicyTrainer(models).train(job, work_dir=folder, progress=QuietProgress())
+    return DistillingTrainer(models).train(job, work_dir=folder, progress=QuietProgress())
 
 
 def test_the_student_learns_to_say_what_the_teacher_said_whatever_its_vocabulary(

@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from pydantic import ValidationError
 
 from loop.adapters.models import Models
 from loop.adapters.sampler import TransformersSamplers
-from loop.adapters.trainer import OnPolicyTrainer
+from loop.adapters.trainer import DistillingTrainer
 from loop.ports import TrainingJob
 from loop.training_settings import Hardware, Training
 from store.blobs import FileBlobs
 from store.checkpoints import folder_digest
-from store.errors import EmptyTrainingSet, ModelUnusable, UsageError
+from store.errors import UsageError
 from store.records import Prompt, Version
-from tests.tiny_models import WORDS, make_prompts, version_of, write_model, write_text_model
+from tests.tiny_models import make_prompts, version_of
 from tests.trainings import SHORT, Interrupted, Steps, train
 
 AHEAD = SHORT.model_copy(update={"sync_steps": 3})
@@ -33,28 +32,12 @@ def reverse_kl(
     return train(models, (student, pair[1]), prompts, work_dir, still).history[0].loss
 
 
-def test_training_brings_the_student_closer_to_the_teacher(
-    models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
-) -> None:
-    settings = SHORT.model_copy(update={"steps": 20, "learning_rate": 5e-3, "checkpoint_steps": 10})
-    steps = Steps()
-    run = train(models, pair, make_prompts(4, blobs), tmp_path / "work", settings, steps)
-    losses = [step.loss for step in run.history]
-    assert [step.step for step in run.history] == [10, 20]
-    assert losses[-1] < 0.7 * losses[0]
-    assert run.steps == steps.done == 20
-    assert 20 * 4 <= run.train_tokens <= 20 * 4 * 6
-    trained = models.fresh(version_of(run.folder))
-    assert trained.model.dtype == torch.float32
-    assert trained.model.config.use_cache
-
-
 @pytest.mark.parametrize(("top", "learning_rate"), [(0, 1e-3), (4, 5e-3)])
 def test_a_teacher_behind_an_engine_teaches_too(
     models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path, top: int, learning_rate: float
 ) -> None:
     changes = {"steps": 40, "batch": 16, "learning_rate": learning_rate, "checkpoint_steps": 20, "teacher_top": top}
-    trainer = OnPolicyTrainer(models, TransformersSamplers(models).open)
+    trainer = DistillingTrainer(models, TransformersSamplers(models).open)
     prompts = make_prompts(4, blobs)
     settings = SHORT.model_copy(update=changes)
     job = TrainingJob(*pair, prompts, [1.0] * 4, settings, seed=11)
@@ -70,7 +53,7 @@ def test_a_teacher_behind_an_engine_teaches_too(
 def test_what_an_engine_cannot_tell_is_refused_before_the_first_step(
     models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
 ) -> None:
-    trainer = OnPolicyTrainer(models, TransformersSamplers(models).open)
+    trainer = DistillingTrainer(models, TransformersSamplers(models).open)
     for changes, message in (
         ({"loss_temperature": 0.7}, "set it to 1"),
         ({"teacher_top": 0, "beta": 0.5}, "set beta to 1"),
@@ -88,7 +71,7 @@ def test_the_support_of_the_whole_vocabulary_trains_as_the_weights_do(
     prompts = make_prompts(4, blobs)
     words = models.get(pair[1]).model.get_output_embeddings().weight.shape[0]
     settings = SHORT.model_copy(update={"teacher_top": words})
-    trainer = OnPolicyTrainer(models, TransformersSamplers(models).open)
+    trainer = DistillingTrainer(models, TransformersSamplers(models).open)
     job = TrainingJob(*pair, prompts, [1.0] * 4, settings, seed=11)
     scored = trainer.train(job, work_dir=tmp_path / "scored", progress=Steps())
     local = train(models, pair, prompts, tmp_path / "local")
@@ -115,30 +98,6 @@ def test_a_killed_training_ends_as_an_undisturbed_one(
     assert (folder_digest(again.folder), again.history) == (folder_digest(whole.folder), whole.history)
 
 
-def test_another_training_in_the_same_folder_starts_afresh(
-    models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
-) -> None:
-    prompts = make_prompts(5, blobs)
-    settings = SHORT.model_copy(update={"steps": 2})
-    expected = train(models, pair, prompts, tmp_path / "fresh", settings)
-    train(models, pair, prompts[:4], tmp_path / "used", settings)
-    again = train(models, pair, prompts, tmp_path / "used", settings)
-    assert folder_digest(again.folder) == folder_digest(expected.folder)
-
-
-def test_the_folder_does_not_tell_where_the_student_came_from(
-    models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
-) -> None:
-    moved = version_of(write_model(tmp_path / "elsewhere", seed=1, sharpness=4))
-    assert moved.id == pair[0].id
-    settings = SHORT.model_copy(update={"steps": 1})
-    runs = [
-        train(models, (student, pair[1]), make_prompts(2, blobs), tmp_path / name, settings)
-        for name, student in (("a", pair[0]), ("b", moved))
-    ]
-    assert folder_digest(runs[0].folder) == folder_digest(runs[1].folder)
-
-
 def test_the_token_budget_ends_a_training(
     models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
 ) -> None:
@@ -146,30 +105,6 @@ def test_the_token_budget_ends_a_training(
     assert run.steps < 6
     assert 30 <= run.train_tokens < 30 + 4 * 6
     assert run.history[-1].step == run.steps
-
-
-def test_prompts_without_images_train_too(
-    models: Models, blobs: FileBlobs, pair: tuple[Version, Version], tmp_path: Path
-) -> None:
-    settings = SHORT.model_copy(update={"steps": 2})
-    mixed = [*make_prompts(2, blobs), *make_prompts(2, blobs, images=False)]
-    assert train(models, pair, mixed, tmp_path / "mixed", settings).steps == 2
-    text_pair = tuple(version_of(write_text_model(tmp_path / str(seed), seed=seed)) for seed in (0, 1))
-    run = train(models, (text_pair[0], text_pair[1]), make_prompts(4, blobs, images=False), tmp_path / "text", settings)
-    assert version_of(run.folder).id != text_pair[0].id
-
-
-def test_nothing_to_train_on_is_refused(models: Models, pair: tuple[Version, Version], tmp_path: Path) -> None:
-    with pytest.raises(EmptyTrainingSet):
-        train(models, pair, [], tmp_path / "work")
-
-
-def test_a_teacher_with_other_words_is_refused_by_the_first_of_them(
-    models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
-) -> None:
-    other = version_of(write_model(tmp_path / "other", seed=2, words=(*WORDS[:-1], "zebra")))
-    with pytest.raises(ModelUnusable, match=r"2 tokens, the first is 'thing'.*transfer"):
-        train(models, (pair[0], other), make_prompts(2, blobs), tmp_path / "work")
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "rollouts-0.json"])
@@ -187,19 +122,6 @@ def test_a_damaged_checkpoint_is_not_used_but_the_one_before(
     assert f"checkpoint-4 is not used: {name} is not what was written" in caplog.text
     assert steps.calls[0] == 2, "the steps that the checkpoint before held"
     assert (folder_digest(resumed.folder), resumed.history) == (folder_digest(whole.folder), whole.history)
-
-
-def test_without_any_whole_checkpoint_a_training_starts_again(
-    models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
-) -> None:
-    prompts = make_prompts(5, blobs)
-    whole = train(models, pair, prompts, tmp_path / "whole")
-    with pytest.raises(Interrupted):
-        train(models, pair, prompts, tmp_path / "killed", steps=Steps(until=5))
-    for checkpoint in (tmp_path / "killed").glob("checkpoint-*"):
-        (checkpoint / "model.safetensors").unlink()
-    resumed = train(models, pair, prompts, tmp_path / "killed")
-    assert folder_digest(resumed.folder) == folder_digest(whole.folder)
 
 
 def test_responses_drawn_ahead_are_kept_through_a_kill_and_their_age_is_told(
@@ -247,17 +169,6 @@ def test_what_saves_memory_changes_nothing_but_rounding(
         assert theirs.grad_norm == pytest.approx(ours.grad_norm, rel=1e-3)
 
 
-def test_bfloat16_leaves_the_weights_in_float32(
-    models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
-) -> None:
-    half = SHORT.model_copy(update={"hardware": Hardware(bf16=True), "steps": 2})
-    run = train(models, pair, make_prompts(4, blobs), tmp_path / "work", half)
-    plain = train(models, pair, make_prompts(4, blobs), tmp_path / "plain", SHORT.model_copy(update={"steps": 2}))
-    assert models.fresh(version_of(run.folder)).model.dtype == torch.float32
-    assert run.history[0].loss == pytest.approx(plain.history[0].loss, rel=0.1)
-    assert run.history[0].loss != plain.history[0].loss
-
-
 def test_the_schedule_is_the_one_that_was_chosen(
     models: Models, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
 ) -> None:
@@ -268,19 +179,6 @@ def test_the_schedule_is_the_one_that_was_chosen(
         rates[name] = [step.learning_rate for step in run.history]
     assert rates["linear"][:3] == pytest.approx([0, 1e-3, 1e-3 * 2 / 3])
     assert rates["constant_with_warmup"][1:] == pytest.approx([1e-3] * 3)
-
-
-def test_prompts_that_leave_no_room_in_the_context_are_left_out(
-    models: Models, blobs: FileBlobs, tmp_path: Path, caplog: Any
-) -> None:
-    pair = (version_of(write_text_model(tmp_path / "0", seed=0)), version_of(write_text_model(tmp_path / "1", seed=1)))
-    long = Prompt.make(" ".join(["red"] * 3000))  # the context holds 2,048
-    settings = SHORT.model_copy(update={"steps": 1})
-    run = train(models, pair, [*make_prompts(2, blobs, images=False), long], tmp_path / "work", settings)
-    assert run.steps == 1
-    assert "1 of 3 prompts are not trained on" in caplog.text
-    with pytest.raises(EmptyTrainingSet, match="longer than the student's context of 2048"):
-        train(models, pair, [long], tmp_path / "none", settings)
 
 
 def test_a_batch_that_cannot_be_cut_into_equal_parts_is_refused() -> None:

@@ -1,0 +1,62 @@
+"""What one of several processes does with its orders: it trains, and the first one tells what came out.
+
+orders.json -> models, teacher -> `DistillingTrainer` -> run.json, or error.json      see `launching`
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from pydantic import TypeAdapter
+
+from loop.adapters.engines import make_models, make_samplers, teacher_scorer
+from loop.adapters.launching import ERROR, ORDERS, RUN, Failure, Orders, Outcome
+from loop.adapters.trainer import DistillingTrainer
+from loop.config import CampaignSettings
+from loop.ports import Progress, TrainingJob
+from store.blobs import FileBlobs
+from store.checkpoints import FileCheckpoints
+from store.errors import DeltaloopError
+
+
+def train_as_ordered(folder: Path, progress: Progress, *, first: bool) -> int:
+    """The exit code. Expected failures are told in the folder, others raised."""
+    orders = TypeAdapter(Orders).validate_json((folder / ORDERS).read_bytes())
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))  # "cuda" is then this process's own
+    try:
+        outcome = _train(orders, progress)
+    except DeltaloopError as error:
+        failure = Failure(type(error).__name__, str(error))
+        _write(folder / ERROR, TypeAdapter(Failure).dump_json(failure))
+        return 1
+    if first:
+        _write(folder / RUN, TypeAdapter(Outcome).dump_json(outcome))
+    return 0
+
+
+def _train(orders: Orders, progress: Progress) -> Outcome:
+    settings = CampaignSettings.model_validate(orders.settings)
+    models = make_models(settings, FileBlobs(Path(orders.blobs)), FileCheckpoints(Path(orders.checkpoints)))
+    trainer = DistillingTrainer(models, teacher_scorer(make_samplers(settings, models)))
+    job = TrainingJob(
+        orders.student,
+        orders.teacher,
+        orders.prompts,
+        orders.weights,
+        settings.training,
+        orders.seed,
+        orders.traces,
+    )
+    run = trainer.train(job, work_dir=Path(orders.work_dir), progress=progress)
+    return Outcome(
+        str(run.folder) if run.folder is not None else None, run.steps, run.train_tokens, run.history, run.alarm
+    )
+
+
+def _write(file: Path, data: bytes) -> None:
+    unfinished = file.with_suffix(f".{os.getpid()}")
+    unfinished.write_bytes(data)
+    unfinished.replace(file)

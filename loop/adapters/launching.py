@@ -1,0 +1,187 @@
+"""A training in processes of its own: torchrun, or `accelerate launch`, as a child of the controller.
+
+    job -> orders.json -> N processes of `loop.train_process`, which train as `distillation_loop` does under torchrun
+    steps        a line for each advance of the first process -> the controller's progress, which may end the training
+    run.json     what came out;  error.json: an expected failure, raised again here;  output: what the processes said
+
+The processes hold the reading end of a pipe whose writing end is the controller's: when the controller ends, however it
+ends, they read its end and end themselves, so that none trains on for nobody. A restart resumes from the last whole
+checkpoint, as a training in the controller does.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pydantic import TypeAdapter
+
+import loop
+import store.errors
+from loop.adapters.models import Models
+from loop.config import CampaignSettings
+from loop.ports import Advance, Progress, TrainingJob, TrainingRun
+from loop.training_settings import Hardware
+from store.errors import DeltaloopError
+from store.records import Prompt, TrainedStep, Version
+
+ORDERS, RUN, ERROR, STEPS, OUTPUT = "orders.json", "run.json", "error.json", "steps", "output"
+LOOK_S = 0.5
+"""How often the controller looks for steps."""
+GRACE_S = 15.0
+"""What the processes get to end by themselves."""
+SHOWN = 2000
+"""Characters of what failed processes said, at most."""
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What the processes are told: a `TrainingJob` as facts, and where its campaign lives."""
+
+    blobs: str
+    checkpoints: str
+    work_dir: str
+    settings: dict[str, Any]
+    """Of the campaign."""
+    student: Version
+    teacher: Version
+    prompts: tuple[Prompt, ...]
+    weights: tuple[float, ...]
+    seed: int
+    traces: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`TrainingRun` as facts."""
+
+    folder: str | None
+    steps: int
+    train_tokens: int
+    history: tuple[TrainedStep, ...]
+    alarm: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An expected failure of a process."""
+
+    kind: str
+    """Of `store.errors`."""
+    message: str
+
+
+class LaunchedTrainer:
+    """Trains in as many processes as the settings say."""
+
+    def __init__(self, settings: CampaignSettings, models: Models, *, blobs: Path, checkpoints: Path) -> None:
+        """The two folders are those of the campaign's home, which the processes read for themselves."""
+        self._settings = settings
+        self._models = models
+        self._blobs = blobs
+        self._checkpoints = checkpoints
+
+    def train(self, job: TrainingJob, *, work_dir: Path, progress: Progress) -> TrainingRun:
+        """As `DistillingTrainer.train`, with its errors; DeltaloopError if the processes end otherwise."""
+        self._models.release()
+        work_dir.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix="launch-", dir=work_dir.parent) as name:
+            folder = Path(name)
+            (folder / ORDERS).write_bytes(TypeAdapter(Orders).dump_json(self._orders(job, work_dir)))
+            with (
+                progress.bar("training steps", job.settings.steps) as advance,
+                started(command(job.settings.hardware, folder), folder, self._settings.models.threads) as processes,
+            ):
+                _follow(processes, folder / STEPS, advance)
+            return _outcome(folder, processes.returncode)
+
+    def _orders(self, job: TrainingJob, work_dir: Path) -> Orders:
+        settings = self._settings.model_copy(update={"training": job.settings})
+        return Orders(
+            str(self._blobs),
+            str(self._checkpoints),
+            str(work_dir),
+            settings.model_dump(mode="json"),
+            job.student,
+            job.teacher,
+            tuple(job.prompts),
+            tuple(job.weights),
+            job.seed,
+            {id: tuple(texts) for id, texts in job.traces.items()},
+        )
+
+
+def command(hardware: Hardware, folder: Path) -> list[str]:
+    """What starts the processes, on this machine."""
+    python, program = sys.executable, ["-m", "loop.train_process", str(folder)]
+    number = str(hardware.processes)
+    if hardware.accelerate_config is None:
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", number]
+    else:
+        launcher = ["-m", "accelerate.commands.launch", "--config_file", hardware.accelerate_config]
+        launcher += ["--num_processes", number]
+    return [python, *launcher, *program]
+
+
+@contextmanager
+def started(words: list[str], folder: Path, threads: int) -> Iterator[subprocess.Popen[bytes]]:
+    """The launcher, running; when this is left, neither it nor anything that it started runs."""
+    paths = [str(Path(loop.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {
+        "OMP_NUM_THREADS": str(threads),
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+    }
+    with (folder / OUTPUT).open("wb") as output:
+        processes = subprocess.Popen(
+            words,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for the controller, which ends them
+        )
+    assert processes.stdin is not None
+    try:
+        yield processes
+    finally:
+        processes.stdin.close()
+        try:
+            processes.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(processes.pid, signal.SIGKILL)
+            processes.wait()
+
+
+def _follow(processes: subprocess.Popen[bytes], steps: Path, advance: Advance) -> None:
+    """Tell the steps as they come, until the processes have ended; whoever watches the progress may end it before."""
+    told, running = 0, True
+    while running:
+        try:
+            processes.wait(LOOK_S)
+            running = False
+        except subprocess.TimeoutExpired:
+            pass
+        text = steps.read_text(encoding="utf-8") if steps.exists() else ""
+        lines = text[: text.rfind("\n") + 1].split()
+        advance(sum(int(line) for line in lines[told:]))
+        told = len(lines)
+
+
+def _outcome(folder: Path, code: int) -> TrainingRun:
+    if (folder / ERROR).exists():
+        failure = TypeAdapter(Failure).validate_json((folder / ERROR).read_bytes())
+        raise getattr(store.errors, failure.kind)(failure.message)
+    if not (folder / RUN).exists():
+        said = (folder / OUTPUT).read_text(encoding="utf-8", errors="replace")[-SHOWN:]
+        raise DeltaloopError(f"the training's processes ended with {code} and no student; the last they said: {said}")
+    found = TypeAdapter(Outcome).validate_json((folder / RUN).read_bytes())
+    trained = Path(found.folder) if found.folder is not None else None
+    return TrainingRun(trained, found.steps, found.train_tokens, found.history, found.alarm)
