@@ -67,7 +67,8 @@ def left_of_budget(work: Work, scores: Scores, ids: Sequence[str], ports: Ports)
     if work.settings.scoring.rule == "fixed":
         return np.ones(len(ids)), np.inf
     wanted = dict.fromkeys(ids, work.settings.scoring.teacher_samples)
-    cost = _costs(work, held_rollouts(drawing_of(work, work.teacher, wanted, key=work.key("report")), ports), ids)
+    drawing = drawing_of(work, work.teacher, wanted, key=work.key("report"))
+    cost = _costs(work, held_rollouts(drawing, ports, texts=False), ids)
     in_tokens = work.settings.adaptive.unit == "tokens"
     spent = scores.spent.student_tokens if in_tokens else scores.spent.student_samples
     return cost, _allowance(work, cost[: len(scores.scores)]) - spent
@@ -160,7 +161,7 @@ def _held_at_start(work: Work, student: Version, ids: Sequence[str], ports: Port
     """The student's selecting samples that the ledger held when this stage first started."""
     key = work.key("score", "held")
     most = dict.fromkeys(ids, work.settings.scoring.student_samples)
-    held = held_rollouts(drawing_of(work, student, most, key=key), ports)
+    held = held_rollouts(drawing_of(work, student, most, key=key), ports, texts=False)
     plan = ports.ledger.find_plan(key)
     if plan is None:
         plan = tuple((str(len(rows)), id) for id, rows in held.items() if rows)

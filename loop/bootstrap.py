@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +140,7 @@ def make_ports(home: Home, settings: CampaignSettings, progress: Progress) -> tu
     """What a campaign works with: its ports, and the student and teacher that it starts from."""
     from loop.adapters.engines import base_version, make_models, make_samplers
     from loop.adapters.sources import read_source
+    from loop.pool_memory import check_fits
     from loop.ports import Ports
     from loop.spending import Spending
     from store.records import Role
@@ -148,6 +150,8 @@ def make_ports(home: Home, settings: CampaignSettings, progress: Progress) -> tu
     models = make_models(settings, home.blobs, home.checkpoints)
     samplers = make_samplers(settings, models)
     embedder = _embedder(settings, models, student, teacher)
+    check_pool = partial(check_fits, settings, home.ledger, embedder.name)
+    check_pool()
     spending = Spending(settings.limits, home.paths.home)
     writer = _writer(home, settings, samplers, teacher, spending.watching(progress), spending)
     ports = Ports(
@@ -165,6 +169,7 @@ def make_ports(home: Home, settings: CampaignSettings, progress: Progress) -> tu
         progress=progress,
         work_dir=home.paths.work,
         spending=spending,
+        check_pool=check_pool,
         skill_namer=writer,
     )
     return ports, student, teacher

@@ -342,6 +342,8 @@ class Limits(Section):
     """Time spent; likewise."""
     free_disk_mb: Count = 200
     """No stage starts with less free on the disk of the home."""
+    memory_mb: Count = 0
+    """No pool is held that would take more memory, models not counted; 0: than the machine, or the container, has."""
 
 
 class CampaignSettings(Section):

@@ -19,7 +19,8 @@ from loop.engine_settings import ServerEngine
 from loop.findings import Finding, installed
 from loop.harness_place import SETUP, installed_version
 from loop.memory import GIB, gib
-from loop.paths import EMBEDDED_MODELS
+from loop.paths import EMBEDDED, EMBEDDED_MODELS
+from loop.pool_memory import REMEDY, Pool, allowed_bytes, dimension_of, fit_line, held_pool, samples_of
 from store.errors import DeltaloopError
 
 REQUIRED = ("torch", "transformers", "mlflow", "sqlmodel", "alembic", "pydantic", "scipy")
@@ -33,7 +34,9 @@ LOW_DISK_BYTES = GIB
 def examine(settings: CampaignSettings | None, home: Path, ledger: str | None, *, probe: bool = False) -> list[Finding]:
     """Look at the machine, the installation and the home, and at what the campaign needs if one is given."""
     findings = [*_machine(), *_packages(), *_accelerator(), *_home(home, ledger)]
-    return findings + (list(_campaign(settings, probe=probe)) if settings is not None else [])
+    if settings is None:
+        return findings
+    return [*findings, *_campaign(settings, probe=probe), *_pool(settings, home, ledger)]
 
 
 def _machine() -> Iterator[Finding]:
@@ -133,6 +136,21 @@ def _campaign(settings: CampaignSettings, *, probe: bool) -> Iterator[Finding]:
     yield Finding("evaluation.source", settings.evaluation.source)
     if settings.evaluation.harness != "none":
         yield _harness(needed=True)
+
+
+def _pool(settings: CampaignSettings, home: Path, ledger: str | None) -> Iterator[Finding]:
+    """Of a pool that is not filled yet only one that the program makes has a size."""
+    from loop.bootstrap import holds_nothing, open_home
+
+    held = Pool(settings.pool.size, 0, dimension_of(settings), samples_of(settings))
+    try:
+        if not holds_nothing(home, ledger):
+            held = held_pool(settings, open_home(home, ledger).ledger)
+    except DeltaloopError:  # told above
+        return
+    if held.prompts or settings.pool.source == EMBEDDED:
+        lacking = held.num_bytes > allowed_bytes(settings.limits)
+        yield Finding("memory for the pool", fit_line(held, settings.limits), lacking, REMEDY if lacking else "")
 
 
 def _generator(settings: CampaignSettings) -> Iterator[Finding]:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 from loop.config import CampaignSettings
 from loop.engine_settings import Engine, ServerEngine, VllmEngine
 from loop.findings import Finding, installed
 from loop.memory import PROMPT_TOKENS, TRAINING_BYTES, ModelSize, gib, model_size
-from loop.paths import EMBEDDED_MODELS
+from loop.paths import model_folder
 from store.errors import DeltaloopError
 from store.records import Role
 
@@ -89,7 +88,7 @@ def _memory(settings: CampaignSettings) -> Iterator[Finding]:
     """What sampling and training need at their peaks, against what there is."""
     if importlib.util.find_spec("transformers") is None:
         return
-    sizes = {role: model_size(_folder(_source(settings, role))) for role in roles_of(settings)}
+    sizes = {role: model_size(model_folder(_source(settings, role))) for role in roles_of(settings)}
     unknown = [f"models.{role}" for role, size in sizes.items() if size is None]
     if unknown:
         yield Finding("memory", f"unknown: nothing on this machine tells the size of {', '.join(unknown)}")
@@ -140,9 +139,3 @@ def gpu_bytes() -> list[int]:
     if not torch.cuda.is_available():
         return []
     return [torch.cuda.get_device_properties(index).total_memory for index in range(torch.cuda.device_count())]
-
-
-def _folder(source: str) -> str:
-    if source in EMBEDDED_MODELS:
-        return str(Path(__file__).parent / "embedded" / source.partition(":")[2])
-    return source

@@ -48,6 +48,10 @@ class Ledger(Protocol):
         """All prompts of a pool, in order of id."""
         ...
 
+    def pool_size(self, pool: str) -> tuple[int, int]:
+        """How many prompts a pool has, and how many characters their questions and attributes."""
+        ...
+
     def prompts(self, ids: Sequence[str]) -> tuple[Prompt, ...]:
         """The prompts with these ids, in this order. KeyError names the first one that is not there."""
         ...
@@ -57,13 +61,22 @@ class Ledger(Protocol):
         """The vectors that exist, by prompt id."""
         ...
 
+    def dimension(self, embedder: str) -> int | None:
+        """Of the vectors that an embedder made; None if it has made none."""
+        ...
+
     def add_embeddings(self, embedder: str, vectors: Mapping[str, NDArray[np.float32]]) -> None: ...
 
     # rollouts and scores
     def add_rollouts(self, rollouts: Sequence[Rollout]) -> None: ...
 
-    def rollouts(self, version: str, sampling: str, ids: Sequence[str]) -> dict[str, tuple[Rollout, ...]]:
-        """Rollouts of a version under one sampling, by prompt id, in order of index; absent where there is none."""
+    def rollouts(
+        self, version: str, sampling: str, ids: Sequence[str], *, texts: bool = True
+    ) -> dict[str, tuple[Rollout, ...]]:
+        """Rollouts of a version under one sampling, by prompt id, in order of index; absent where there is none.
+
+        Without `texts`, `text` is empty.
+        """
         ...
 
     def samplings(self, version: str, beginning: str) -> tuple[str, ...]:

@@ -72,6 +72,16 @@ def model_size(folder_or_name: str) -> ModelSize | None:
     return ModelSize(sum(one.numel() for one in model.parameters()), 2 * text.num_hidden_layers * heads * size)
 
 
+def hidden_size(folder_or_name: str) -> int | None:
+    """The width of a model's text part; None if nothing on this machine tells it."""
+    from transformers import AutoConfig
+
+    try:
+        return int(AutoConfig.from_pretrained(folder_or_name, local_files_only=True).get_text_config().hidden_size)
+    except (OSError, ValueError, KeyError, AttributeError):
+        return None
+
+
 def _by_name(name: str) -> ModelSize | None:
     """Of a mixture of experts such as `235B-A22B`, all parameters are in memory."""
     found = _IN_NAME.search(name.rpartition("/")[2])

@@ -33,6 +33,11 @@ DATASET_NAME = re.compile(r"(?!.*\.(jsonl?|csv|parquet|txt|zip)$)[A-Za-z0-9][\w.
 """A data set of the hub; what looks like a file is one that is missing."""
 
 
+def model_folder(source: str) -> str:
+    """The folder of a model that this package ships; any other name as it is."""
+    return str(Path(__file__).parent / "embedded" / source.partition(":")[2]) if source in EMBEDDED_MODELS else source
+
+
 def with_paths(settings: CampaignSettings, file: Path) -> CampaignSettings:
     """The settings with every path made absolute. UsageError names the key, the value and the remedy."""
     base = file.parent.resolve()

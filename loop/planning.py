@@ -17,12 +17,13 @@ from rich.table import Table
 
 from loop.config import CampaignSettings
 from loop.memory import gib, model_size
+from loop.pool_memory import Pool, allowed_bytes, dimension_of, fit_line, samples_of
 from loop.ports import Evaluator, Ports
 from loop.probe import ANSWER_BYTES, PROMPT_BYTES, PROMPTS, REPLY_TOKENS, ROW_BYTES, SCORE_BYTES, Probed, probe
 from loop.status import table_of
 from policies.planning import Asked, Cost, Lengths, Plan, Rates, Shares, Sizes, Speed, Speeds, plan
 from store.errors import DeltaloopError
-from store.records import Origin, Prompt, Quarantined, Version, derive_seed
+from store.records import Origin, Prompt, Quarantined, Version, canonical_json, derive_seed
 
 SCALES = (200_000, 10_000_000)
 """Sizes of the pool for which the plan is told again."""
@@ -31,6 +32,8 @@ MLFLOW_COPIES_BYTES = 64 * 2**20
 HOUR_S = 3600.0
 CHARACTERS = 4
 """Of a token, where no response has been seen."""
+PROMPT_CHARACTERS = 200
+"""Of a question and its attributes, where none has been seen."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,13 @@ class Planned:
     plan: Plan
     scaled: dict[int, Plan]
     probed: Probed
+    held: Pool
+    """The pool at its largest, as a run holds it in memory."""
     assumptions: tuple[str, ...]
+
+    def memory_bytes(self, prompts: float) -> int:
+        """What holding a pool of so many prompts takes."""
+        return round(self.held.num_bytes * prompts / max(1, self.held.prompts))
 
 
 def plan_campaign(
@@ -76,11 +85,12 @@ def plan_campaign(
     open_ports: Callable[[], tuple[Ports, Version, Version]],
 ) -> Planned:
     """Count, measure, and foresee. DeltaloopError if there is no prompt to measure with."""
-    probed, size = given.probed(settings), given.prompts
+    probed, size, characters = given.probed(settings), given.prompts, PROMPT_CHARACTERS
     if probed is None:
         ports, student, teacher = open_ports()
         sample, size = _prompts(settings, ports, given.prompts)
         probed = probe(settings, ports, student, teacher, sample)
+        characters = sum(map(_characters, sample)) // len(sample)
     assert size is not None
     asked = asked_of(settings, size, evaluator)
     copies = 2 if settings.tracking.mlflow and probed.sizes.checkpoint <= MLFLOW_COPIES_BYTES else 1
@@ -96,9 +106,11 @@ def plan_campaign(
         replace(probed.sizes, checkpoint=copies * probed.sizes.checkpoint),
     )
     scaled = {scale: plan(replace(asked, pool=scale), rates) for scale in SCALES}
-    return Planned(
-        settings.name, asked, rates, plan(asked, rates), scaled, probed, _assumptions(settings, rates, probed)
-    )
+    planned = plan(asked, rates)
+    largest = math.ceil(max(planned.pools))
+    held = Pool(largest, characters * largest, dimension_of(settings), samples_of(settings))
+    assumptions = (*_assumptions(settings, rates, probed), _memory(settings, held))
+    return Planned(settings.name, asked, rates, planned, scaled, probed, held, assumptions)
 
 
 def asked_of(settings: CampaignSettings, pool: int, evaluator: Evaluator) -> Asked:
@@ -134,10 +146,14 @@ def plan_json(planned: Planned) -> dict[str, Any]:
         "campaign": planned.campaign,
         "prompts": planned.asked.pool,
         "rounds": [
-            {"index": index, "pool": round(pool)} | _cost_json(cost) for index, (pool, cost) in enumerate(rounds)
+            {"index": index, "pool": round(pool)} | _cost_json(cost, planned.memory_bytes(pool))
+            for index, (pool, cost) in enumerate(rounds)
         ],
-        "total": _cost_json(planned.plan.total),
-        "scaled": {str(scale): _cost_json(found.total) for scale, found in planned.scaled.items()},
+        "total": _cost_json(planned.plan.total, planned.held.num_bytes),
+        "scaled": {
+            str(scale): _cost_json(found.total, planned.memory_bytes(max(found.pools)))
+            for scale, found in planned.scaled.items()
+        },
         "tokens_per_response": asdict(planned.rates.lengths),
         "seconds": asdict(planned.rates.speeds),
         "shares": asdict(planned.rates.shares),
@@ -149,7 +165,7 @@ def plan_json(planned: Planned) -> dict[str, Any]:
 def plan_tables(planned: Planned) -> RenderableType:
     """Costs by round and at larger scales, and what they rest on."""
     columns = ["pool", "teacher\nsamples", "student\nsamples", "answers", "tokens\nsampled", "tokens\ntrained"]
-    columns += ["hours", "storage"]
+    columns += ["hours", "storage", "memory"]
     by_round = table_of(
         f"plan of campaign {planned.campaign}: {planned.asked.pool} prompts, {planned.asked.rounds} rounds"
     )
@@ -159,10 +175,10 @@ def plan_tables(planned: Planned) -> RenderableType:
         for heading in columns[table is by_scale :]:
             table.add_column(heading, justify="right")
     for index, (pool, cost) in enumerate(zip(planned.plan.pools, planned.plan.rounds, strict=True)):
-        by_round.add_row(str(index), f"{pool:.0f}", *_cells(cost))
-    by_round.add_row("all", "", *_cells(planned.plan.total))
+        by_round.add_row(str(index), f"{pool:.0f}", *_cells(cost, planned.memory_bytes(pool)))
+    by_round.add_row("all", "", *_cells(planned.plan.total, planned.held.num_bytes))
     for scale, found in planned.scaled.items():
-        by_scale.add_row(f"{scale:,}", *_cells(found.total))
+        by_scale.add_row(f"{scale:,}", *_cells(found.total, planned.memory_bytes(max(found.pools))))
     return Group(by_round, by_scale, _notes(planned))
 
 
@@ -243,12 +259,24 @@ def _assumptions(settings: CampaignSettings, rates: Rates, probed: Probed) -> tu
     return tuple(lines)
 
 
-def _cost_json(cost: Cost) -> dict[str, float]:
+def _memory(settings: CampaignSettings, held: Pool) -> str:
+    line = f"at its largest the pool is held in memory, beside the models: {fit_line(held, settings.limits)}"
+    if held.num_bytes > allowed_bytes(settings.limits):
+        line += "; a run refuses it"
+    return line if held.dimension else f"{line}; vectors not counted, as nothing tells their dimension"
+
+
+def _characters(prompt: Prompt) -> int:
+    return len(prompt.question) + len(canonical_json(prompt.attributes))
+
+
+def _cost_json(cost: Cost, memory_bytes: int) -> dict[str, float]:
     told = {name: round(value) for name, value in asdict(cost).items() if name != "device_s"}
-    return told | {"device_hours": cost.device_s / HOUR_S}
+    return told | {"memory_bytes": memory_bytes, "device_hours": cost.device_s / HOUR_S}
 
 
-def _cells(cost: Cost) -> tuple[str, ...]:
+def _cells(cost: Cost, memory_bytes: int) -> tuple[str, ...]:
     sampled = cost.teacher_tokens + cost.student_tokens + cost.generator_tokens + cost.answer_tokens
     counts = (cost.teacher_samples, cost.student_samples, cost.answers, sampled, cost.train_tokens)
-    return (*(f"{count:,.0f}" for count in counts), f"{cost.device_s / HOUR_S:,.2f}", gib(cost.storage_bytes))
+    sizes = (gib(cost.storage_bytes), gib(memory_bytes))
+    return (*(f"{count:,.0f}" for count in counts), f"{cost.device_s / HOUR_S:,.2f}", *sizes)

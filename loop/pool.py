@@ -45,9 +45,10 @@ def read_pool(settings: CampaignSettings, ports: Ports) -> tuple[Prompt, ...]:
 def usable_prompts(settings: CampaignSettings, ports: Ports) -> tuple[Prompt, ...]:
     """The pool in order of id, without what repeats a held-out question of this campaign; that is quarantined.
 
-    Such a prompt stays in the pool, which campaigns with other held-out questions may share.
+    Such a prompt stays in the pool, which campaigns with other held-out questions may share. PoolTooLarge.
     """
     pool = settings.pool.name
+    ports.check_pool()
     prompts = ports.ledger.pool(pool)
     held_out: dict[str, str] = {}
     with ports.progress.bar("decontamination", len(prompts)) as advance:

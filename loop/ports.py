@@ -378,5 +378,7 @@ class Ports:
     """Called between stages: waits while the campaign is paused, raises to end it (`loop.control`)."""
     budget: Callable[[CampaignSettings, int], CampaignSettings] = lambda settings, index: settings
     """The settings of a round that is about to start (`loop.online`)."""
+    check_pool: Callable[[], None] = lambda: None
+    """Called before the pool is loaded. `store.errors.PoolTooLarge` (`loop.pool_memory`)."""
     skill_namer: SkillNamer | None = None
     """None: the `skill` attributes of the prompts name them."""

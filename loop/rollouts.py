@@ -90,16 +90,19 @@ def reply_key(settings: Sampling, schema: Mapping[str, object] | None) -> str:
     return digest_of(_drawing(settings) | {"schema": schema})
 
 
-def collect(drawing: Drawing, prompts: Sequence[Prompt], ports: SamplingPorts) -> Collected:
-    """The rollouts of `drawing.version` for these prompts; samples that the ledger holds are not drawn again."""
+def collect(drawing: Drawing, prompts: Sequence[Prompt], ports: SamplingPorts, *, texts: bool = True) -> Collected:
+    """The rollouts of `drawing.version` for these prompts; samples that the ledger holds are not drawn again.
+
+    Without `texts` their `text` is empty: of a pool with long responses nobody could hold them all.
+    """
     by_id = {prompt.id: prompt for prompt in prompts}
     plan = ports.ledger.find_plan(drawing.key)
     if plan is None:
-        plan = _cut(drawing, held_rollouts(drawing, ports))
+        plan = _cut(drawing, held_rollouts(drawing, ports, texts=False))
         ports.ledger.add_plan(drawing.key, plan)
 
     planned = [_planned(batch) for batch in plan]
-    held = held_rollouts(drawing, ports)
+    held = held_rollouts(drawing, ports, texts=texts)
     missing = _missing(planned, held)
     total = sum(len(ids) * (stop - start) for start, stop, ids in planned)
     with ports.progress.bar(f"{drawing.version.role} samples", total) as advance:
@@ -111,8 +114,10 @@ def collect(drawing: Drawing, prompts: Sequence[Prompt], ports: SamplingPorts) -
                 advance(len(rows))
                 ports.spending.draw(len(rows), sum(row.num_tokens for row in rows))
 
-    rollouts = held_rollouts(drawing, ports)
-    return Collected(rollouts, *_paid(planned, rollouts))
+    if missing:
+        held.clear()  # the old ones beside the new ones would take twice the room
+        held = held_rollouts(drawing, ports, texts=texts)
+    return Collected(held, *_paid(planned, held))
 
 
 def sample_side(
@@ -125,8 +130,9 @@ def sample_side(
     stage: str,
     first: int = 0,
 ) -> Collected:
-    """Samples of one version, from index `first` on; `stage` names the plan of the work."""
-    return collect(drawing_of(work, version, wanted, key=work.key(stage, version.role), first=first), prompts, ports)
+    """Samples of one version, from index `first` on, without their text; `stage` names the plan of the work."""
+    drawing = drawing_of(work, version, wanted, key=work.key(stage, version.role), first=first)
+    return collect(drawing, prompts, ports, texts=False)
 
 
 def drawing_of(work: Work, version: Version, wanted: Mapping[str, int], *, key: str, first: int = 0) -> Drawing:
@@ -141,9 +147,12 @@ def classes_of(collected: Collected, ids: Sequence[str]) -> list[list[str]]:
     return [[answer_class(rollout) for rollout in collected.rollouts[id]] for id in ids]
 
 
-def held_rollouts(drawing: Drawing, ports: SamplingPorts) -> dict[str, tuple[Rollout, ...]]:
-    """What the ledger holds of what a drawing wants, by prompt id, in order of index; read again where need be."""
-    held = _held(drawing, drawing.sampling, list(drawing.wanted), ports)
+def held_rollouts(drawing: Drawing, ports: SamplingPorts, *, texts: bool = True) -> dict[str, tuple[Rollout, ...]]:
+    """What the ledger holds of what a drawing wants, by prompt id, in order of index; read again where need be.
+
+    Without `texts` their `text` is empty, but for those that are read again.
+    """
+    held = _held(drawing, drawing.sampling, list(drawing.wanted), ports, texts=texts)
     lacking = [id for id, rows in held.items() if len(rows) < drawing.wanted[id]]
     if drawing.answers is not None and lacking:
         for id, rows in _read_again(drawing, drawing.answers, lacking, held, ports).items():
@@ -151,9 +160,11 @@ def held_rollouts(drawing: Drawing, ports: SamplingPorts) -> dict[str, tuple[Rol
     return held
 
 
-def _held(drawing: Drawing, sampling: str, ids: Sequence[str], ports: SamplingPorts) -> dict[str, tuple[Rollout, ...]]:
+def _held(
+    drawing: Drawing, sampling: str, ids: Sequence[str], ports: SamplingPorts, *, texts: bool
+) -> dict[str, tuple[Rollout, ...]]:
     """The rollouts under one key that a drawing wants."""
-    rows = ports.ledger.rollouts(drawing.version.id, sampling, ids)
+    rows = ports.ledger.rollouts(drawing.version.id, sampling, ids, texts=texts)
     return {
         id: tuple(row for row in rows.get(id, ()) if 0 <= row.index - drawing.first < drawing.wanted[id]) for id in ids
     }
@@ -172,7 +183,7 @@ def _read_again(
     there = {(id, row.index) for id in ids for row in held[id]}
     found: dict[str, list[Rollout]] = {}
     for sampling in (before, *(key for key in alike if key != own)):
-        elsewhere = {id: rows for id, rows in _held(drawing, sampling, ids, ports).items() if rows}
+        elsewhere = {id: rows for id, rows in _held(drawing, sampling, ids, ports, texts=True).items() if rows}
         for prompt in ports.ledger.prompts(list(elsewhere)):
             new = [row for row in elsewhere[prompt.id] if (prompt.id, row.index) not in there]
             there |= {(prompt.id, row.index) for row in new}

@@ -54,6 +54,7 @@ def _pool_at_start(work: Work, ports: Ports) -> tuple[Prompt, ...]:
     key = work.key("score", "pool")
     plan = ports.ledger.find_plan(key)
     if plan is not None:
+        ports.check_pool()
         return ports.ledger.prompts(plan[0])
     prompts = usable_prompts(work.settings, ports)
     ports.ledger.add_plan(key, [[prompt.id for prompt in prompts]])

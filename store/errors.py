@@ -69,6 +69,10 @@ class DiskFull(DeltaloopError, OSError):
     __str__ = Exception.__str__
 
 
+class PoolTooLarge(DeltaloopError, MemoryError):
+    """Holding a pool would take more memory than it may."""
+
+
 class BackupUnusable(DeltaloopError, ValueError):
     """A backup cannot be written where it should be, or a file is no sound backup."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import Text, func, select, type_coerce
 from sqlmodel import col
 
 from store.columns import byte_order
@@ -62,6 +62,19 @@ class Prompts:
             prompts = [Prompt(*row) for row in connection.execute(statement)]
         return tuple(sorted(prompts, key=lambda prompt: prompt.id))  # not in SQL: collations differ between databases
 
+    def pool_size(self, pool: str) -> tuple[int, int]:
+        """How many prompts a pool has, and how many characters their questions and attributes."""
+        text = func.length(col(PromptRow.question)) + func.length(type_coerce(col(PromptRow.attributes), Text))
+        statement = (
+            select(func.count(), func.coalesce(func.sum(text), 0))
+            .select_from(PromptRow)
+            .join(PoolPromptRow, col(PoolPromptRow.prompt_id) == col(PromptRow.id))
+            .where(col(PoolPromptRow.pool) == pool)
+        )
+        with self._database.reading() as connection:
+            num, characters = connection.execute(statement).one()
+        return int(num), int(characters)
+
     def page_of_pool(self, pool: str, after: str, limit: int) -> tuple[Prompt, ...]:
         """The prompts of a pool with ids after one, in order of id, `limit` at most."""
         member = col(PoolPromptRow.prompt_id)
@@ -93,6 +106,14 @@ class Prompts:
                 for id, data in connection.execute(statement.where(*where)):
                     found[id] = np.frombuffer(data, dtype="<f4").astype(np.float32, copy=False)
         return found
+
+    def dimension(self, embedder: str) -> int | None:
+        """Of the vectors that an embedder made; None if it has made none."""
+        with self._database.reading() as connection:
+            data = connection.scalar(
+                select(col(EmbeddingRow.vector)).where(col(EmbeddingRow.embedder) == embedder).limit(1)
+            )
+        return None if data is None else len(data) // 4
 
     def add_embeddings(self, embedder: str, vectors: Mapping[str, NDArray[np.float32]]) -> None:
         """Store vectors; one that is there already is kept. Unstorable names a vector that is not finite."""

@@ -46,6 +46,7 @@ def test_with_everything_given_no_model_is_touched(call: Calls, tmp_path: Path) 
     assert told["probe"]["prompts"] == 0
     assert told["rounds"][1]["teacher_samples"] > 8_000_000
     assert told["rounds"][1]["device_hours"] > 200 * 8_000_000 / 100 / 3600
+    assert told["rounds"][1]["memory_bytes"] > 1_000_000 * 24 * 200  # samples of both sides, without their texts
     assert told["rounds"][1]["storage_bytes"] > 32e9  # a checkpoint of 8 billion parameters in float32 among it
 
 
@@ -55,3 +56,4 @@ def test_the_tables_say_what_is_assumed(call: Calls, tmp_path: Path) -> None:
     assert re.search(r"^assumed +$", done.out, re.M)
     assert "every round promotes its student" in done.out
     assert "10,000,000" in done.out
+    assert "held in memory, beside the models" in done.out

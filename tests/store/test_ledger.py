@@ -277,3 +277,13 @@ def test_answers_are_counted_by_prompt_and_only_those_asked_for(ledger: Ledger) 
     found = ledger.answer_counts(TEACHER.id, "hot", range(4))
     assert found == {PROMPTS[0].id: {"1": 2, "\x00": 1, None: 1}, PROMPTS[1].id: {"1": 1}}
     assert ledger.answer_counts(TEACHER.id, "cold", range(4)) == {}
+
+
+def test_who_counts_answers_can_leave_the_texts_where_they_are(ledger: Ledger) -> None:
+    start(ledger)
+    ledger.add_prompts(PROMPTS[:1])
+    ledger.add_rollouts([rollout_of(PROMPTS[0], index) for index in range(2)])
+    whole = ledger.rollouts(TEACHER.id, "hot", [PROMPTS[0].id])[PROMPTS[0].id]
+    bare = ledger.rollouts(TEACHER.id, "hot", [PROMPTS[0].id], texts=False)[PROMPTS[0].id]
+    assert all(row.text for row in whole)
+    assert bare == tuple(replace(row, text="") for row in whole)
