@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AfterValidator, Field
 
 from loop.section import Positive, Section
+from store.remedies import BACKUPS
 
 if TYPE_CHECKING:
     from apscheduler.triggers.base import BaseTrigger
@@ -64,7 +65,7 @@ class Serving(Section):
     """When an archive is written; likewise."""
     gc: Trigger = "0 4 * * *"
     """When what no row names, and is a week old, is removed; likewise."""
-    backup_dir: str = "backups"
+    backup_dir: str = BACKUPS
     """Folder of the archives; a relative one is in the home."""
     backups: Positive = 7
     """Archives that are kept; older ones are deleted."""

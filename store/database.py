@@ -25,6 +25,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
 from store.bulk import insert, replacing
 from store.errors import LedgerUnusable, Missing, Unstorable, UsageError
+from store.remedies import remedy
 from store.tables import Row
 
 T = TypeVar("T")
@@ -111,9 +112,8 @@ class Database:
             raise Unstorable(f"{where}: a value cannot be kept: {getattr(error, 'orig', error)}; correct it") from error
         except (DBAPIError, driver.Error) as error:
             cause = getattr(error, "orig", error)
-            raise LedgerUnusable(
-                f"{where}: {cause}; check the path, the disk and other writers, then run again"
-            ) from error
+            file = None if self.is_postgresql else self.url.database
+            raise LedgerUnusable(f"{where}: {cause}; {remedy(cause, file)}") from error
         except (StatementError, OverflowError) as error:  # refused by a column type, or an integer beyond 64 bits
             raise Unstorable(f"{where}: a value cannot be kept: {getattr(error, 'orig', error)}; correct it") from error
 

@@ -1,4 +1,4 @@
-"""A pool that does not fit into memory is refused before it is loaded, with the number that `plan` and `doctor` tell."""
+"""A pool that does not fit into memory is refused before it is loaded; `plan` and `doctor` tell the same number."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def run(home: Path, memory_mb: int) -> str:
 
 
 def test_a_pool_that_does_not_fit_is_refused_and_a_higher_bound_comes_to_the_facts_of_none(tmp_path: Path) -> None:
-    with pytest.raises(PoolTooLarge, match=r"`fake` does not fit into memory: 300 prompts take .* .limits.memory_mb = 1.;"):
+    with pytest.raises(
+        PoolTooLarge, match=r"`fake` does not fit into memory: 300 prompts take .* .limits.memory_mb = 1.;"
+    ):
         run(tmp_path / "bound", 1)
     ports, *_ = fake_ports(tmp_path / "bound")
     stage = ports.ledger.rounds("fake")[0].stages[0]
