@@ -1,14 +1,21 @@
 """What of a student is trained: all of its weights, or a LoRA adapter that is merged into them at the end.
 
 The adapter lives inside the model (arXiv 2106.09685), so checkpoints and resumes hold it like any other weight, and
-what comes out is a whole folder for every engine.
+what comes out is a whole folder for every engine. The adapter by itself lies in that folder too, as PEFT writes it:
+
+    <student>/adapter/adapter_config.json, adapter_model.safetensors
+
+An engine that serves adapters takes it beside the version that it was trained on.
 """
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 
 from loop.training_settings import Lora
 from store.errors import UsageError
@@ -31,6 +38,25 @@ def make_trainable(model: Any, lora: Lora, seed: int) -> None:
             raise UsageError(
                 f"training.lora.targets = {lora.targets!r} fits no layer of the student: {error}"
             ) from error
+
+
+def save_adapter(model: Any, base: str, folder: Path) -> None:
+    """Write the adapter for the version `base` that it was trained on; nothing where there is none."""
+    adapter = {
+        f"base_model.model.{name.replace('.default.', '.')}": value.detach().cpu().contiguous()
+        for name, value in model.named_parameters()
+        if ".lora_" in name
+    }
+    if not adapter:
+        return
+    folder.mkdir(parents=True)
+    config = copy.copy(model.peft_config["default"])
+    config.base_model_name_or_path = base
+    config.inference_mode = True
+    if not isinstance(config.target_modules, str):
+        config.target_modules = sorted(config.target_modules)  # a set: its order is another one in each process
+    config.save_pretrained(folder)
+    save_file(adapter, folder / "adapter_model.safetensors", metadata={"format": "pt"})
 
 
 def merge_adapter(model: Any) -> None:

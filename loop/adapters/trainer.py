@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from loop.adapters.adapting import make_trainable, merge_adapter
+from loop.adapters.adapting import make_trainable, merge_adapter, save_adapter
 from loop.adapters.distillation_loop import Distillation, training_arguments
 from loop.adapters.models import Loaded, Models
 from loop.adapters.reading import forget_padding, quietly
@@ -69,7 +69,7 @@ class DistillingTrainer:
                 log.warning("%s; the training ends with what it was after step %d", alarm, steps)
             folder = work_dir / "model" if steps else None
             if folder is not None and trainer.is_world_process_zero():
-                write_model(pair.student, folder)
+                write_model(pair.student, folder, base=job.student)
         return TrainingRun(folder, steps, trainer.train_tokens, trainer.history(), alarm)
 
     def _teacher(self, job: TrainingJob) -> Teacher:
@@ -109,9 +109,13 @@ def fitting_task(job: TrainingJob, pair: Pair) -> Task:
     return Task(prompts, weights, job.settings, job.seed, job.traces)
 
 
-def write_model(student: Loaded, folder: Path) -> None:
-    """The same weights give the same bytes: no path, no time, whatever folder the student came from."""
+def write_model(student: Loaded, folder: Path, *, base: Version) -> None:
+    """The same weights give the same bytes: no path, no time, whatever folder the student came from.
+
+    An adapter is merged into the student, and written beside it for the version that it was trained on.
+    """
     shutil.rmtree(folder, ignore_errors=True)
+    save_adapter(student.model, base.id, folder / "adapter")
     merge_adapter(student.model)
     forget_padding(student.tokenizer)
     student.model.eval().save_pretrained(folder)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from loop.adapters.adapting import make_trainable
+from loop.adapters.lora import merged_source
 from loop.adapters.models import Models
 from loop.training_settings import Lora
 from store.blobs import FileBlobs
-from store.checkpoints import folder_digest
+from store.checkpoints import FileCheckpoints, folder_digest
 from store.errors import UsageError
 from store.records import Version
 from tests.tiny_models import make_prompts, version_of
@@ -37,6 +40,28 @@ def test_an_adapter_learns_and_is_merged_into_a_whole_student(
     assert resumed.folder is not None
     assert folder_digest(resumed.folder) == folder_digest(whole.folder)
     assert resumed.history == whole.history
+
+
+def test_the_adapter_by_itself_makes_the_same_student_of_its_base(
+    models: Models, checkpoints: FileCheckpoints, pair: tuple[Version, Version], blobs: FileBlobs, tmp_path: Path
+) -> None:
+    run = train(models, pair, make_prompts(4, blobs), tmp_path / "work", ADAPTED)
+    assert run.folder is not None
+    adapter = run.folder / "adapter"
+    told = json.loads((adapter / "adapter_config.json").read_text())
+    assert (told["base_model_name_or_path"], told["r"], told["lora_alpha"]) == (pair[0].id, 4, 8)
+    source = merged_source(pair[0].source, str(adapter), checkpoints)
+    merged, trained = (load_file(folder / "model.safetensors") for folder in (_folder(source, checkpoints), run.folder))
+    assert merged.keys() == trained.keys()
+    for name, value in trained.items():
+        assert torch.allclose(merged[name], value, atol=1e-6), name
+    whole = train(models, pair, make_prompts(4, blobs), tmp_path / "whole", SHORT)
+    assert whole.folder is not None
+    assert not (whole.folder / "adapter").exists()
+
+
+def _folder(source: str, checkpoints: FileCheckpoints) -> Path:
+    return checkpoints.path(source.removeprefix("checkpoint:"))
 
 
 def test_an_adapter_without_a_place_is_refused(models: Models, pair: tuple[Version, Version]) -> None:
