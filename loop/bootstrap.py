@@ -273,12 +273,16 @@ def _trainer(home: Home, settings: CampaignSettings, models: Models, samplers: E
 
         return TrlTrainer(models)
     if settings.training.hardware.is_launched:
-        from loop.adapters.launching import LaunchedTrainer
+        from loop.adapters.launching import LaunchedTrainer, check_config
 
+        if settings.training.hardware.accelerate_config is not None:
+            check_config(settings.training.hardware.accelerate_config)
         return LaunchedTrainer(settings, models, blobs=home.paths.blobs, checkpoints=home.paths.checkpoints)
+    from loop.adapters.adapting import check_quantization
     from loop.adapters.engines import teacher_scorer
     from loop.adapters.trainer import DistillingTrainer
 
+    check_quantization(settings.training.lora)
     return DistillingTrainer(models, teacher_scorer(samplers))
 
 

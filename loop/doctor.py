@@ -132,6 +132,10 @@ def _campaign(settings: CampaignSettings, *, probe: bool) -> Iterator[Finding]:
         found = installed("trl")
         remedy = "" if found else "pip install 'deltaloop[trl]', or set `training.backend` to \"deltaloop\""
         yield Finding("training.backend", f"trl {found or 'is not installed'}", found is None, remedy)
+    if settings.training.lora.bits:
+        found = installed("bitsandbytes")
+        remedy = "" if found else "pip install 'deltaloop[qlora]', or set `training.lora.bits` to 0"
+        yield Finding("training.lora.bits", f"bitsandbytes {found or 'is not installed'}", found is None, remedy)
     yield Finding("pool.source", settings.pool.source)
     yield Finding("evaluation.source", settings.evaluation.source)
     if settings.evaluation.harness != "none":

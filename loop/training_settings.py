@@ -22,7 +22,7 @@ class Hardware(Section):
     processes: Positive = 1
     """Processes on this machine that share each batch; more than one are started by torchrun for the training."""
     accelerate_config: str | None = None
-    """File of `accelerate config` by which they are started instead: FSDP2, DeepSpeed (docs/training.md)."""
+    """File of `accelerate config` by which they are started instead: DeepSpeed, stages 1 and 2 (docs/training.md)."""
 
     @property
     def is_launched(self) -> bool:
@@ -62,11 +62,14 @@ class Lora(Section):
     """The adapter's output is scaled by alpha / rank."""
     targets: str = "all-linear"
     """Layers that get one: `all-linear` (all but the head), or a regular expression of their names."""
+    bits: Literal[0, 4] = 0
+    """4 keeps the weights beneath in NF4 while the adapter is trained (QLoRA, extra `qlora`); 0 in float32."""
 
 
 UNMEASURED = ("max_repetition_rise", "max_support_fall", "max_divergence_rise")
 """Bounds on what TRL does not measure."""
 BEYOND_TRL = {
+    "lora.bits": "it trains on weights in float32; set it to 0",
     "hardware.processes": "it trains in the controller's process; leave the key out",
     "hardware.accelerate_config": "it trains in the controller's process; leave the key out",
     "token_budget": "it ends after training.steps; leave the key out",
@@ -122,6 +125,7 @@ class Training(Section):
         if self.backend != "trl":
             return self
         beyond = {
+            "lora.bits": self.lora.bits > 0,
             "hardware.processes": self.hardware.processes > 1,
             "hardware.accelerate_config": self.hardware.accelerate_config is not None,
             "token_budget": self.token_budget is not None,
@@ -132,6 +136,19 @@ class Training(Section):
         for key, is_beyond in (beyond | unmeasured).items():
             if is_beyond:
                 raise ValueError(f'training.{key} is not for backend = "trl": {BEYOND_TRL[key]}')
+        return self
+
+    @model_validator(mode="after")
+    def _quantized_weights_have_an_adapter(self) -> Self:
+        if self.lora.bits and not self.lora.rank:
+            raise ValueError(
+                f"training.lora.bits = {self.lora.bits}: weights of so few bits do not learn; set training.lora.rank"
+            )
+        if self.lora.bits and self.hardware.is_launched:
+            raise ValueError(
+                f"training.lora.bits = {self.lora.bits} is trained in one process: set bits to 0, or leave out"
+                " training.hardware.processes and accelerate_config"
+            )
         return self
 
     @model_validator(mode="after")

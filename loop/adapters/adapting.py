@@ -11,6 +11,7 @@ An engine that serves adapters takes it beside the version that it was trained o
 from __future__ import annotations
 
 import copy
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,15 @@ from safetensors.torch import save_file
 from loop.training_settings import Lora
 from store.errors import UsageError
 from store.records import derive_seed
+
+
+def check_quantization(lora: Lora) -> None:
+    """UsageError if weights of few bits are asked for, and what holds them is not installed."""
+    if lora.bits and importlib.util.find_spec("bitsandbytes") is None:
+        raise UsageError(
+            f"training.lora.bits = {lora.bits}: bitsandbytes is not installed; pip install 'deltaloop[qlora]', or set"
+            " bits to 0"
+        )
 
 
 def make_trainable(model: Any, lora: Lora, seed: int) -> None:

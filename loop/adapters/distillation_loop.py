@@ -65,6 +65,8 @@ class Distillation(Trainer):
     def __init__(self, pair: Pair, task: Task, args: TrainingArguments, advance: Advance) -> None:
         config = pair.student.model.config
         said = vars(config).get("use_cache")
+        # The Trainer takes a quantized model only with an adapter that transformers has put in; PEFT has put in ours.
+        pair.student.model._hf_peft_config_loaded = True
         super().__init__(
             model=pair.student.model,
             args=args,
@@ -72,6 +74,7 @@ class Distillation(Trainer):
             train_dataset=_Positions(len(task.order)),
             callbacks=[_Steps(self, task.settings.token_budget, advance)],
         )
+        pair.student.model._hf_peft_config_loaded = False  # checkpoints then hold all weights
         if said is None:  # the Trainer turns the cache off, and that would be saved
             del config.use_cache
         else:

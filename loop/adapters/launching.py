@@ -30,7 +30,7 @@ from loop.adapters.models import Models
 from loop.config import CampaignSettings
 from loop.ports import Advance, Progress, TrainingJob, TrainingRun
 from loop.training_settings import Hardware
-from store.errors import DeltaloopError
+from store.errors import DeltaloopError, UsageError
 from store.records import Prompt, TrainedStep, Version
 
 ORDERS, RUN, ERROR, STEPS, OUTPUT = "orders.json", "run.json", "error.json", "steps", "output"
@@ -38,6 +38,8 @@ LOOK_S = 0.5
 """How often the controller looks for steps."""
 GRACE_S = 15.0
 """What the processes get to end by themselves."""
+SHARDING = ("FSDP", "MEGATRON_LM", "TP")
+"""What accelerate calls ways to keep a part of the weights in each process."""
 SHOWN = 2000
 """Characters of what failed processes said, at most."""
 
@@ -116,6 +118,31 @@ class LaunchedTrainer:
             tuple(job.weights),
             job.seed,
             {id: tuple(texts) for id, texts in job.traces.items()},
+        )
+
+
+def check_config(file: str) -> None:
+    """UsageError unless a file is one of accelerate's by which whole weights lie in each process.
+
+    The student draws its own responses, and those of one process end before those of another: with weights in pieces,
+    each token would have to wait for all processes.
+    """
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    key = "training.hardware.accelerate_config"
+    try:
+        config = load_config_from_file(file)
+    except Exception as error:  # whatever a YAML parser or accelerate makes of it
+        raise UsageError(
+            f"{key} = {file!r} is no configuration of accelerate: {' '.join(str(error).split())}; `accelerate config"
+            " --config_file FILE` writes one"
+        ) from None
+    kind = str(getattr(config.distributed_type, "value", config.distributed_type))
+    stage = (getattr(config, "deepspeed_config", None) or {}).get("zero_stage", 0)
+    if kind in SHARDING or stage == 3:
+        raise UsageError(
+            f"{key} = {file!r}: {kind}{' ZeRO-3' * (stage == 3)} keeps the weights in pieces, and the student draws its"
+            " own responses with whole ones; take DeepSpeed's stage 1 or 2, or training.lora.bits = 4"
         )
 
 

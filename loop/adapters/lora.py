@@ -26,7 +26,7 @@ def merged_source(source: str, adapter: str, checkpoints: Checkpoints) -> str:
     """
     loaded = load(source_folder(source, checkpoints), name=source, device="cpu", dtype=torch.float32)
     try:
-        model = _merged(loaded.model, adapter)
+        model = with_adapter(loaded.model, adapter)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelUnusable(
             f"{source}: the adapter {adapter} does not fit: {error}; name the model that it was trained on"
@@ -38,7 +38,7 @@ def merged_source(source: str, adapter: str, checkpoints: Checkpoints) -> str:
         return CHECKPOINT + checkpoints.add(folder)
 
 
-def _merged(model: Any, adapter: str) -> Any:
+def with_adapter(model: Any, adapter: str) -> Any:
     """The model with the adapter's weights added to its own. ValueError if any of them has no place, or is missing."""
     from peft import PeftConfig, get_peft_model
 

@@ -77,11 +77,18 @@ class Loaded(Reader):
 
 
 def load(
-    folder: str, *, name: str, device: str, dtype: torch.dtype, engine: TransformersEngine = DEFAULT_ENGINE
+    folder: str,
+    *,
+    name: str,
+    device: str,
+    dtype: torch.dtype,
+    engine: TransformersEngine = DEFAULT_ENGINE,
+    bits: int = 0,
 ) -> Loaded:
     """Load a `from_pretrained` folder: an image-text model, or a causal language model with its tokenizer.
 
-    The engine says how attention is computed, and whether the model is spread over all GPUs instead of `device`.
+    The engine says how attention is computed, and whether the model is spread over all GPUs instead of `device`. With
+    4 `bits` the linear layers, but for the head, hold NF4 (arXiv 2305.14314).
 
     Raises:
         ModelUnusable: If it cannot be loaded, or if its processor would silently ignore the images.
@@ -91,7 +98,12 @@ def load(
     try:
         with quietly():
             model, report = model_class.from_pretrained(
-                folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **_placement(engine)
+                folder,
+                dtype=dtype,
+                use_safetensors=True,
+                output_loading_info=True,
+                **_placement(engine),
+                **_quantization(bits, dtype, device),
             )
     except LOADING_ERRORS as error:
         raise ModelUnusable(f"{name}: cannot be loaded: {error}; is the folder complete?") from error
@@ -100,7 +112,7 @@ def load(
         raise ModelUnusable(
             f"{name}: {len(missing)} of its weights are missing, the first is {missing[0]}; get them all"
         )
-    if engine.device_map == "none":
+    if engine.device_map == "none" and not bits:
         model = model.to(device)
     parts = {part.name: getattr(reader, part.name) for part in fields(reader)}
     return Loaded(**parts, model=model.eval().requires_grad_(False))
@@ -137,9 +149,9 @@ class Models:
         self._loaded.move_to_end(version.id)
         return self._loaded[version.id]
 
-    def fresh(self, version: Version) -> Loaded:
-        """A copy of the model for training: float32, shared with nobody."""
-        return self._load(version, torch.float32)
+    def fresh(self, version: Version, *, bits: int = 0) -> Loaded:
+        """A copy of the model for training: float32, or NF4 where it says 4 bits; shared with nobody."""
+        return self._load(version, torch.float32, bits)
 
     def release(self) -> None:
         """Drop all models: their memory is needed by other processes. They are loaded again when asked for."""
@@ -151,13 +163,14 @@ class Models:
         """One left-padded batch that a model reads; errors as in `Encoder.encode`."""
         return self._encoder.encode(loaded, prompts)
 
-    def _load(self, version: Version, dtype: torch.dtype) -> Loaded:
+    def _load(self, version: Version, dtype: torch.dtype, bits: int = 0) -> Loaded:
         return load(
             source_folder(version.source, self.checkpoints),
             name=f"{version.source} ({version.id[:12]})",
             device=self.device,
             dtype=dtype,
             engine=self._engines.get(version.role, DEFAULT_ENGINE),
+            bits=bits,
         )
 
 
@@ -165,6 +178,17 @@ def _placement(engine: TransformersEngine) -> dict[str, str]:
     """What `from_pretrained` is told of an engine; what is left to the library is not said."""
     said = {"device_map": engine.device_map, "attn_implementation": engine.attention}
     return {key: value for key, value in said.items() if value not in ("none", "default")}
+
+
+def _quantization(bits: int, dtype: torch.dtype, device: str) -> dict[str, Any]:
+    if not bits:
+        return {}
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
+    return {"quantization_config": config, "device_map": {"": device}}
 
 
 def _snapshot(name: str) -> str:

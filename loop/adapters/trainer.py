@@ -18,6 +18,7 @@ from pathlib import Path
 
 from loop.adapters.adapting import make_trainable, merge_adapter, save_adapter
 from loop.adapters.distillation_loop import Distillation, training_arguments
+from loop.adapters.lora import with_adapter
 from loop.adapters.models import Loaded, Models
 from loop.adapters.reading import forget_padding, quietly
 from loop.adapters.teaching import LocalTeacher, ScoringTeacher, Teacher, TraceTeacher
@@ -51,7 +52,7 @@ class DistillingTrainer:
         """
         if not job.prompts:
             raise EmptyTrainingSet("no prompt to train on; widen the selection or add prompts to the pool")
-        pair = Pair(self._models.fresh(job.student), self._teacher(job), self._models)
+        pair = Pair(self._models.fresh(job.student, bits=job.settings.lora.bits), self._teacher(job), self._models)
         pair.teacher.check(pair.student, job.settings)
         make_trainable(pair.student.model, job.settings.lora, job.seed)
         task = fitting_task(job, pair)
@@ -69,7 +70,7 @@ class DistillingTrainer:
                 log.warning("%s; the training ends with what it was after step %d", alarm, steps)
             folder = work_dir / "model" if steps else None
             if folder is not None and trainer.is_world_process_zero():
-                write_model(pair.student, folder, base=job.student)
+                write_model(pair.student, folder, job, self._models)
         return TrainingRun(folder, steps, trainer.train_tokens, trainer.history(), alarm)
 
     def _teacher(self, job: TrainingJob) -> Teacher:
@@ -109,13 +110,17 @@ def fitting_task(job: TrainingJob, pair: Pair) -> Task:
     return Task(prompts, weights, job.settings, job.seed, job.traces)
 
 
-def write_model(student: Loaded, folder: Path, *, base: Version) -> None:
+def write_model(student: Loaded, folder: Path, job: TrainingJob, models: Models) -> None:
     """The same weights give the same bytes: no path, no time, whatever folder the student came from.
 
-    An adapter is merged into the student, and written beside it for the version that it was trained on.
+    An adapter is merged into the student, in float32, and written beside it for the version that it was trained on.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    save_adapter(student.model, base.id, folder / "adapter")
+    adapter = folder / "adapter"
+    save_adapter(student.model, job.student.id, adapter)
+    if job.settings.lora.bits:
+        student = models.fresh(job.student)
+        with_adapter(student.model, str(adapter))
     merge_adapter(student.model)
     forget_padding(student.tokenizer)
     student.model.eval().save_pretrained(folder)

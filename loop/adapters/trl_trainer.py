@@ -107,7 +107,7 @@ class TrlTrainer:
             student.model.config, student.model.generation_config = config, generation  # TRL writes into both
             folder = work_dir / "model" if steps else None
             if folder is not None:
-                write_model(student, folder, base=job.student)
+                write_model(student, folder, job, models)
         history = watch.history(trainer.state)
         return TrainingRun(folder, steps, watch.train_tokens(trainer.state), history, alarm)
 

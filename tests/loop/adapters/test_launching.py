@@ -15,7 +15,7 @@ import pytest
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from loop.adapters.launching import LaunchedTrainer
+from loop.adapters.launching import LaunchedTrainer, check_config
 from loop.adapters.models import Models
 from loop.adapters.trainer import DistillingTrainer
 from loop.config import CampaignSettings, load_settings
@@ -86,6 +86,21 @@ def test_what_processes_cannot_do_is_refused_when_the_file_is_read(tmp_path: Pat
         load_settings(file)
     (tmp_path / "fsdp.yaml").touch()
     assert load_settings(file).training.hardware.accelerate_config == str(tmp_path / "fsdp.yaml")
+
+
+def test_only_what_leaves_whole_weights_in_each_process_is_taken_of_accelerate(tmp_path: Path) -> None:
+    shipped = ROOT / "scripts" / "campaigns" / "accelerate" / "deepspeed_zero2.yaml"
+    check_config(str(shipped))
+    text = shipped.read_text(encoding="utf-8")
+    for wrong, message in (
+        (text.replace("zero_stage: 2", "zero_stage: 3"), "DEEPSPEED ZeRO-3 keeps the weights in pieces"),
+        (text.replace("DEEPSPEED", "FSDP"), "FSDP keeps the weights in pieces"),
+        ("- nothing: [", "is no configuration of accelerate"),
+        ("unheard_of: 1", "is no configuration of accelerate"),
+    ):
+        (tmp_path / "wrong.yaml").write_text(wrong, encoding="utf-8")
+        with pytest.raises(UsageError, match=message):
+            check_config(str(tmp_path / "wrong.yaml"))
 
 
 CONTROLLER = """
