@@ -11,6 +11,7 @@ checkpoint, as a training in the controller does.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -33,6 +34,8 @@ from loop.training_settings import Hardware
 from store.errors import DeltaloopError, UsageError
 from store.records import Prompt, TrainedStep, Version
 
+log = logging.getLogger(__name__)
+
 ORDERS, RUN, ERROR, STEPS, OUTPUT = "orders.json", "run.json", "error.json", "steps", "output"
 LOOK_S = 0.5
 """How often the controller looks for steps."""
@@ -40,7 +43,7 @@ GRACE_S = 15.0
 """What the processes get to end by themselves."""
 SHARDING = ("FSDP", "MEGATRON_LM", "TP")
 """What accelerate calls ways to keep a part of the weights in each process."""
-SHOWN = 2000
+SHOWN = 500
 """Characters of what failed processes said, at most."""
 
 
@@ -203,12 +206,18 @@ def _follow(processes: subprocess.Popen[bytes], steps: Path, advance: Advance) -
 
 
 def _outcome(folder: Path, code: int) -> TrainingRun:
+    """What came out, or the error that a process met; what else they said goes into the log."""
+    said = (folder / OUTPUT).read_text(encoding="utf-8", errors="replace")
+    for line in said.splitlines():
+        log.info("%s", line)
     if (folder / ERROR).exists():
         failure = TypeAdapter(Failure).validate_json((folder / ERROR).read_bytes())
         raise getattr(store.errors, failure.kind)(failure.message)
     if not (folder / RUN).exists():
-        said = (folder / OUTPUT).read_text(encoding="utf-8", errors="replace")[-SHOWN:]
-        raise DeltaloopError(f"the training's processes ended with {code} and no student; the last they said: {said}")
+        last = " ".join(said[-SHOWN:].split())
+        raise DeltaloopError(
+            f"the training's processes ended with {code} and no student; the log has all they said, which ended: {last}"
+        )
     found = TypeAdapter(Outcome).validate_json((folder / RUN).read_bytes())
     trained = Path(found.folder) if found.folder is not None else None
     return TrainingRun(trained, found.steps, found.train_tokens, found.history, found.alarm)
