@@ -5,14 +5,16 @@ with holding(ledger, "mine"): ...    CampaignHeld if another process is at it
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from loop.ports import Ledger
 from store.errors import LeaseLost, LedgerUnusable
-from store.owners import this_process
+from store.owners import is_running, this_process
 
 LEASE_S = 30.0
 """How long an owner that nobody can know to be dead keeps its lease after its last sign of life."""
@@ -40,6 +42,7 @@ def holding(
         lease_s: time to expiry.
         on_loss: called from the heartbeat's thread; by default it interrupts the main thread.
     """
+    _await_heartbeat(ledger, campaign, lease_s / BEATS)
     lease = ledger.take_lease(campaign, this_process(), lease_s=lease_s)
     heart = _Heart(ledger, lease_s / BEATS, on_loss)
     try:
@@ -54,6 +57,13 @@ def holding(
     finally:
         if heart.lost is None:
             ledger.release_lease(lease)
+
+
+def _await_heartbeat(ledger: Ledger, campaign: str, every_s: float) -> None:
+    """A lease has expired, and its owner runs on this host: the clock may have jumped. The next heartbeat tells."""
+    held = ledger.find_lease(campaign)
+    if held is not None and -math.inf < held.remaining_s <= 0 and is_running(held.owner):
+        time.sleep(1.5 * every_s)
 
 
 class _Heart:

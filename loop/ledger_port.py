@@ -168,6 +168,10 @@ class Ledger(Protocol):
         """
         ...
 
+    def find_lease(self, campaign: str) -> Lease | None:
+        """The newest lease of a campaign, expired or not."""
+        ...
+
     def renew_lease(self) -> None:
         """Heartbeat. `store.errors.LeaseLost` if another process has taken the lease, as from every write."""
         ...

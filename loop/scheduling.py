@@ -9,12 +9,15 @@ So a job that is due while it still runs is left out (`max_instances=1`), and se
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from loop.service_settings import BACK_TO_BACK, OFF, cron_of, interval_of
@@ -23,8 +26,16 @@ if TYPE_CHECKING:
     from apscheduler.schedulers.background import BackgroundScheduler
     from apscheduler.triggers.base import BaseTrigger
 
+log = logging.getLogger(__name__)
+
 AGAIN_S = 60
 """How often back-to-back rounds are begun again after a failure, or looked for after the last one."""
+
+FOLLOW_S = 5.0
+"""How often the clock is looked at."""
+
+STEP_S = 2.0
+"""A change of the clock that is no slight slew, as NTP makes it."""
 
 TICK_S = 0.2
 """How long the main thread waits for work before it looks for orders."""
@@ -99,10 +110,48 @@ def scheduling(misfire_s: int) -> Iterator[BackgroundScheduler]:
     defaults = {"max_instances": 1, "coalesce": True, "misfire_grace_time": misfire_s}
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults=defaults, daemon=True)
     scheduler.start()
+    drift, ended = Drift(), threading.Event()
+
+    def follow() -> None:
+        while not ended.wait(FOLLOW_S):
+            if step_s := drift.step_s():
+                shift(scheduler, step_s)
+
+    thread = threading.Thread(target=follow, name="clock", daemon=True)
+    thread.start()
     try:
         yield scheduler
     finally:
+        ended.set()
+        thread.join()
         scheduler.shutdown(wait=False)
+
+
+class Drift:
+    """How far the clock of the day has been set, by one that nobody sets."""
+
+    def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] | None = None) -> None:
+        """`steady` goes on while the machine is suspended, where the system has such a clock."""
+        self._wall = wall
+        self._steady = steady or partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+        self._between = wall() - self._steady()
+
+    def step_s(self) -> float:
+        """Seconds by which the clock was set since the last call, forward or (negative) back; 0 for a slight slew."""
+        between = self._wall() - self._steady()
+        step_s, self._between = between - self._between, between
+        return step_s if abs(step_s) > STEP_S else 0.0
+
+
+def shift(scheduler: BackgroundScheduler, step_s: float) -> None:
+    """The clock was set: intervals end when they would have, and crontab times are looked at anew."""
+    from apscheduler.triggers.interval import IntervalTrigger
+
+    log.warning("the clock was set by %+.0f s: intervals go on as they were", step_s)
+    for job in scheduler.get_jobs():
+        if isinstance(job.trigger, IntervalTrigger) and job.next_run_time is not None:
+            job.modify(next_run_time=job.next_run_time + timedelta(seconds=step_s))
+    scheduler.wakeup()
 
 
 def add_job(scheduler: BackgroundScheduler, name: str, trigger: str, job: Callable[[], object], *, now: bool) -> None:

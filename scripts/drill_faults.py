@@ -19,6 +19,8 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -105,6 +107,21 @@ def clock_back(half: Path, home: Path, campaign: Sequence[str]) -> tuple[Met, Pa
     return run(home, campaign), home
 
 
+def clock_steps(half: Path, home: Path, campaign: Sequence[str]) -> tuple[Met, Path]:
+    """While it runs, the clock is set forward by an hour, and later back by two."""
+    shutil.copytree(half, home)
+    return run(home, campaign, lambda: threading.Thread(target=_step_clock, daemon=True).start()), home
+
+
+def _step_clock() -> None:
+    """Set the clock of this process, as far as Python sees it: the time of the day moves, monotonic clocks do not."""
+    import time_machine
+
+    for step_s in (HOUR_S, -2 * HOUR_S):
+        time.sleep(1.0)
+        time_machine.travel(time.time() + step_s, tick=True).start()
+
+
 def few_files(half: Path, home: Path, campaign: Sequence[str]) -> tuple[Met, Path]:
     """No more than 64 files may be open."""
     shutil.copytree(half, home)
@@ -150,7 +167,10 @@ def no_index(half: Path, home: Path, campaign: Sequence[str]) -> tuple[Met, Path
     return run(home, campaign), home
 
 
-FAULTS = {one.__name__: one for one in (full, read_only, clock_back, few_files, broken_page, short_blob, no_index)}
+FAULTS = {
+    one.__name__: one
+    for one in (full, read_only, clock_back, clock_steps, few_files, broken_page, short_blob, no_index)
+}
 ON_A_DISK = (full, read_only)
 
 

@@ -8,6 +8,7 @@ Expiry goes by the clock of the database: the server's, or the host's for a file
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -33,8 +34,9 @@ class Leases:
         """Become the one that works on a campaign: from now on every transaction of this ledger needs, and renews, it.
 
         CampaignHeld names the owner that is alive. One that is known to be dead is displaced at once, any other when
-        its lease has expired.
+        its lease has expired, or after `lease_s` if the clock was set back under it.
         """
+        self._shorten(campaign, lease_s)
         with self._database.writing() as connection:
             held = _lease(connection, campaign)
             if held is not None and is_held(held):
@@ -64,6 +66,17 @@ class Leases:
             self._database.guard = None
             connection.execute(update(LeaseRow).where(*_own(lease.campaign, lease.token)).values(expires=0.0))
 
+    def _shorten(self, campaign: str, lease_s: float) -> None:
+        """A lease that ends later than one taken now was written before the clock was set back.
+
+        A live owner renews it with its next heartbeat; that of a dead one must not last for the hours between.
+        """
+        with self._database.writing() as connection:
+            held = _lease(connection, campaign)
+            if held is not None and held.remaining_s > lease_s:
+                ends = _clock(connection) + lease_s
+                connection.execute(update(LeaseRow).where(*_own(campaign, held.token)).values(expires=ends))
+
     def find_lease(self, campaign: str) -> Lease | None:
         """The newest lease of a campaign, expired or not, or None if nobody ever took one."""
         with self._database.reading() as connection:
@@ -90,12 +103,12 @@ def _own(campaign: str, token: int) -> tuple[Any, ...]:
 
 def _lease(connection: Connection, campaign: str) -> Lease | None:
     remaining = col(LeaseRow.expires) - _clock(connection)
-    wanted = select(col(LeaseRow.token), col(LeaseRow.since), remaining, *OWNER)
+    wanted = select(col(LeaseRow.token), col(LeaseRow.since), col(LeaseRow.expires), remaining, *OWNER)
     row = connection.execute(wanted.where(col(LeaseRow.campaign) == campaign)).one_or_none()
     if row is None:
         return None
-    token, since, remaining_s, *owner = row
-    return Lease(campaign, token, Owner(*owner), since, remaining_s)
+    token, since, expires, remaining_s, *owner = row
+    return Lease(campaign, token, Owner(*owner), since, remaining_s if expires else -math.inf)
 
 
 def _clock(connection: Connection) -> Any:

@@ -15,6 +15,8 @@ from store.records import Lease, Owner
 PROC = Path("/proc")
 DEAD = ("Z", "X")
 """States of a process that has ended but that nobody has waited for."""
+STANDING = ("T", "t")
+"""States of a process that was stopped, e.g. by SIGSTOP."""
 
 
 def this_process() -> Owner:
@@ -29,6 +31,14 @@ def is_dead(owner: Owner) -> bool:
         return False
     found = _state(owner.pid)
     return found is None or found[0] in DEAD or found[1] != owner.started
+
+
+def is_running(owner: Owner) -> bool:
+    """Whether the process is known to be at work: it has not ended, and nobody has stopped it."""
+    if not owner.boot or owner.boot != _boot():
+        return False
+    found = _state(owner.pid)
+    return found is not None and found[1] == owner.started and found[0] not in (*DEAD, *STANDING)
 
 
 def is_held(lease: Lease) -> bool:

@@ -28,4 +28,4 @@ class Lease:
     since: str
     """UTC, ISO 8601."""
     remaining_s: float
-    """Seconds until it expires, by the clock of the database; not positive if it has expired or was given back."""
+    """Seconds until it expires, by the clock of the database; not positive if it has, -inf if it was given back."""
