@@ -27,8 +27,9 @@ from loop.control import Control
 from loop.delta_report import measure, summary_lines
 from loop.scheduling import Desk, add_job, scheduling
 from loop.service_settings import BACK_TO_BACK, interval_of
+from loop.spending import need_disk
 from loop.status import RoundLines
-from store.backup import back_up
+from store.backup import archive_bytes, back_up
 from store.database import now
 from store.errors import DeltaloopError, LeaseLost, LimitReached, UsageError
 from store.garbage import collect
@@ -181,6 +182,8 @@ class Service:
         """Write an archive, and delete the oldest ones."""
         serving, home = self._settings.service, self._home
         folder = home.paths.home / serving.backup_dir
+        size = archive_bytes(home.ledger, home.paths.blobs, home.paths.checkpoints, home.paths.index)
+        need_disk("the backup", folder, self._settings.limits.free_disk_mb, takes_bytes=size)
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{self.campaign}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar"
         made = back_up(home.ledger, home.blobs, home.checkpoints, home.paths.index, file)

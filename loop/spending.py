@@ -115,12 +115,17 @@ class Spending:
                     )
 
     def _need_disk(self) -> None:
-        if self._folder is None:
-            return
-        place = next(path for path in (self._folder, *self._folder.parents) if path.exists())
-        free = shutil.disk_usage(place).free
-        if free < self._free_disk_mb * MB:
-            raise DiskFull(
-                f"stage `{self._stage}` does not start: {free // MB} MB are free on the disk of {place}, less than"
-                f" limits.free_disk_mb = {self._free_disk_mb}; free some (`deltaloop gc`) and run again"
-            )
+        if self._folder is not None:
+            need_disk(f"stage `{self._stage}`", self._folder, self._free_disk_mb)
+
+
+def need_disk(what: str, folder: Path, floor_mb: int, *, takes_bytes: int = 0) -> None:
+    """DiskFull if less than the floor is free on the disk of a folder, or would be once so much is written."""
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    if free - takes_bytes < floor_mb * MB:
+        taken = f", of which it takes up to {takes_bytes // MB}" if takes_bytes else ""
+        raise DiskFull(
+            f"{what} does not start: {free // MB} MB are free on the disk of {place}{taken}, less than"
+            f" limits.free_disk_mb = {floor_mb}; free some (`deltaloop gc`) and run again"
+        )

@@ -20,7 +20,7 @@ import sqlite3
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,13 @@ def back_up(ledger: Ledger, blobs: FileBlobs, checkpoints: FileCheckpoints, indi
     except OSError as error:
         raise BackupUnusable(f"{file} cannot be written: {error.strerror}; name another file, or free disk") from error
     return made[0]
+
+
+def archive_bytes(ledger: Ledger, blobs: Path, checkpoints: Path, indices: Path) -> int:
+    """What writing an archive takes at most, with the copies that are packed; of a server's rows nothing is known."""
+    file = None if ledger.database.is_postgresql else ledger.database.url.database
+    copied = _num_bytes(indices) + (Path(file).stat().st_size if file is not None else 0)
+    return 2 * copied + _num_bytes(blobs) + _num_bytes(checkpoints)
 
 
 def restore(file: Path, home: Path, ledger_url: str | None = None) -> Backup:
@@ -253,6 +260,15 @@ def _move_in(folder: Path, home: Path, ledger_url: str | None) -> None:
         (folder / name).rename(home / name)
     if ledger_url is None:
         (folder / LEDGER).rename(home / LEDGER)
+
+
+def _num_bytes(folder: Path) -> int:
+    """Of all files in a folder; one that goes meanwhile takes nothing."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def _file_digest(path: Path) -> str:

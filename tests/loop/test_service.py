@@ -19,7 +19,7 @@ from loop.scheduling import Desk, add_job, scheduling
 from loop.service import Service
 from loop.service_settings import Serving
 from loop.stopping import Stopped, Stopping
-from store.errors import DeltaloopError
+from store.errors import DeltaloopError, DiskFull
 from store.records import Status, Version
 from store.verify import verify
 from tests.fakes import fake_ports, fake_settings
@@ -213,6 +213,15 @@ def test_old_archives_make_room_for_new_ones_and_nothing_else_goes(tmp_path: Pat
     assert names[2:] == ["fake-mine.tar", "other-20200101T000000Z.tar"]
     with tarfile.open(folder / names[1]) as archive:
         assert "ledger.db" in archive.getnames()
+
+
+def test_no_backup_takes_the_disk_below_its_floor(tmp_path: Path) -> None:
+    served = Served(tmp_path, Interrupter())
+    served.changes["limits"] = {"free_disk_mb": 10**9}
+    service = Service(served.home, served.read, served._ports, Control("fake", served.stopping))
+    with pytest.raises(DiskFull, match=r"the backup does not start: \d+ MB are free .*free_disk_mb = 1000000000"):
+        service.backup()
+    assert not (tmp_path / "backups").exists()
 
 
 def test_a_damaged_home_fails_the_check(tmp_path: Path) -> None:
