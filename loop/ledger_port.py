@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from store.records import (
     Aims,
+    AnswerCount,
     CampaignRow,
     Candidate,
     Lease,
@@ -81,6 +82,10 @@ class Ledger(Protocol):
 
     def samplings(self, version: str, beginning: str) -> tuple[str, ...]:
         """The samplings with this beginning under which a version has rollouts, in order."""
+        ...
+
+    def answers(self, id: str, versions: Sequence[str]) -> tuple[AnswerCount, ...]:
+        """How often each version gave which answer to a prompt, the most frequent first of each sampling."""
         ...
 
     def add_scores(self, campaign: str, round: int, scores: Sequence[Score]) -> None: ...

@@ -106,8 +106,13 @@ def metrics_of(stage: str, output: Any) -> dict[str, float]:
 
 
 def totals_of(outputs: Mapping[str, Any]) -> dict[str, float]:
-    """What a round's finished stages spent together, by metric name."""
-    return _spent_numbers(spent_of(outputs))
+    """What a round's finished stages spent together, by metric name, and what accuracy that bought."""
+    spent = spent_of(outputs)
+    tokens = spent.teacher_tokens + spent.student_tokens + spent.train_tokens + spent.generator_tokens
+    report: Report | None = outputs.get("evaluate")
+    mean = report.by_suite().get("mean") if report is not None else None
+    bought = {"accuracy_per_million_tokens": mean * 1e6 / tokens} if mean is not None and tokens else {}
+    return _spent_numbers(spent) | bought
 
 
 def spent_of(outputs: Mapping[str, Any]) -> Spent:

@@ -9,6 +9,7 @@ not want. Every write here first looks at what is there, so that writing a fact 
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
@@ -25,7 +26,10 @@ from typing import Any
 
 EXPERIMENT = "deltaloop"
 PARENT = "mlflow.parentRunId"
-COMMIT = "mlflow.source.git.commit"
+COMMIT, GIT_DIRTY = "mlflow.source.git.commit", "mlflow.source.git.dirty"
+DESCRIPTION = "mlflow.note.content"
+TABLES = "mlflow.loggedArtifacts"
+"""Tag by which MLflow's pages know which files of a run are tables."""
 CAMPAIGN, CREATED, ROUND, DIRTY, PROCESS = (
     f"deltaloop.{name}" for name in ("campaign", "created", "round", "dirty", "process")
 )
@@ -64,16 +68,16 @@ class MlflowBook:
         with closing(sqlite3.connect(database, timeout=5.0)) as connection:
             connection.execute("PRAGMA schema_version").fetchone()
             connection.execute("BEGIN IMMEDIATE").close()
-        self._client = _client(f"sqlite:///{database}")
+        self.client = _client(f"sqlite:///{database}")
         self._experiment = self._find_experiment(artifacts)
 
     def _find_experiment(self, artifacts: Path) -> str:
-        found = self._client.get_experiment_by_name(EXPERIMENT)
+        found = self.client.get_experiment_by_name(EXPERIMENT)
         if found is None:
-            made: str = self._client.create_experiment(EXPERIMENT, artifact_location=artifacts.as_uri())
+            made: str = self.client.create_experiment(EXPERIMENT, artifact_location=artifacts.as_uri())
             return made
         if found.lifecycle_stage == "deleted":
-            self._client.restore_experiment(found.experiment_id)
+            self.client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
 
     # runs
@@ -81,14 +85,16 @@ class MlflowBook:
         """Id of the run of a campaign; `created` tells campaigns of one name apart."""
         tags = {CAMPAIGN: campaign, CREATED: created}
         found = [run for run in self._search(tags) if ROUND not in run.data.tags]
-        return str(found[0].info.run_id) if found else self._create(campaign, tags)
+        return str(found[0].info.run_id) if found else self._create(campaign, tags, "A campaign: a point per round.")
 
     def round_run(self, campaign_run: str, campaign: str, created: str, round: int) -> str:
         """Id of the run of a round."""
         tags = {PARENT: campaign_run, CAMPAIGN: campaign, CREATED: created, ROUND: str(round)}
         found = self._search(tags)
         name = f"round {round}" if round else "round 0: preparation"
-        return str(found[0].info.run_id) if found else self._create(name, tags)
+        did = "score, target, synthesize, select, distill, evaluate, judge" if round else "pool, both baselines"
+        said = f"Round {round} of `{campaign}`: {did}."
+        return str(found[0].info.run_id) if found else self._create(name, tags, said)
 
     def version_run(self, version: str, parent: str | None) -> str:
         """Id of the run of evaluations of a version that belong to no round; `parent` is its campaign's run."""
@@ -110,46 +116,47 @@ class MlflowBook:
 
     def running(self) -> list[Any]:
         """Runs that say they are running."""
-        return list(self._client.search_runs([self._experiment], "attributes.status = 'RUNNING'", max_results=1000))
+        return list(self.client.search_runs([self._experiment], "attributes.status = 'RUNNING'", max_results=1000))
 
     def reopen(self, run: str) -> None:
         """Mark a run as running, in this process."""
-        self._client.update_run(run, "RUNNING")
+        self.client.update_run(run, "RUNNING")
         self.tag(run, {PROCESS: this_process()})
 
     def end(self, run: str, status: str) -> None:
         """Mark a run FINISHED, FAILED or KILLED; a run that says so already keeps its end time."""
-        if self._client.get_run(run).info.status != status:
-            self._client.set_terminated(run, status)
+        if self.client.get_run(run).info.status != status:
+            self.client.set_terminated(run, status)
 
     def _search(self, tags: Mapping[str, str]) -> list[Any]:
         parts = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
-        return list(self._client.search_runs([self._experiment], " and ".join(parts), order_by=["start_time ASC"]))
+        return list(self.client.search_runs([self._experiment], " and ".join(parts), order_by=["start_time ASC"]))
 
-    def _create(self, name: str, tags: Mapping[str, str]) -> str:
+    def _create(self, name: str, tags: Mapping[str, str], description: str = "") -> str:
         source = {"mlflow.source.name": "deltaloop", "mlflow.source.type": "LOCAL", PROCESS: this_process()}
-        run = self._client.create_run(self._experiment, tags={**source, **tags}, run_name=name)
+        source |= {DESCRIPTION: description} if description else {}
+        run = self.client.create_run(self._experiment, tags={**source, **tags}, run_name=name)
         return str(run.info.run_id)
 
     # numbers and words
     def tags(self, run: str) -> dict[str, str]:
         """All tags of a run."""
-        return dict(self._client.get_run(run).data.tags)
+        return dict(self.client.get_run(run).data.tags)
 
     def tag(self, run: str, tags: Mapping[str, str]) -> None:
         """Set tags; earlier values are replaced."""
         from mlflow.entities import RunTag
 
-        self._client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
+        self.client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def params(self, run: str, params: Mapping[str, str]) -> None:
         """Set the params that the run does not have yet: MLflow never changes one."""
         from mlflow.entities import Param
 
-        known = self._client.get_run(run).data.params
+        known = self.client.get_run(run).data.params
         missing = [Param(key, value) for key, value in params.items() if key not in known]
         for start in range(0, len(missing), ENTRIES_A_BATCH):
-            self._client.log_batch(run, params=missing[start : start + ENTRIES_A_BATCH])
+            self.client.log_batch(run, params=missing[start : start + ENTRIES_A_BATCH])
 
     def points(self, run: str, points: Sequence[Point], *, model: str | None = None) -> None:
         """Log points in batches that are there already or are not; `model` is the logged model they describe.
@@ -164,10 +171,10 @@ class MlflowBook:
             batch = points[start : start + METRICS_A_BATCH]
             if not self._has(run, batch[0]):
                 metrics = [Metric(p.key, p.value, now, p.step, model_id=model, run_id=run) for p in batch]
-                self._client.log_batch(run, metrics=metrics)
+                self.client.log_batch(run, metrics=metrics)
 
     def _has(self, run: str, point: Point) -> bool:
-        return any(metric.step == point.step for metric in self._client.get_metric_history(run, point.key))
+        return any(metric.step == point.step for metric in self.client.get_metric_history(run, point.key))
 
     # things
     def dataset(self, run: str, name: str, digest: str, *, context: str, source: str, profile: str) -> None:
@@ -176,7 +183,7 @@ class MlflowBook:
 
         data = Dataset(name, digest[:DIGEST_LENGTH], source_type="local", source=source, profile=profile)
         tags = [InputTag("mlflow.data.context", context), InputTag("deltaloop.digest", digest)]
-        self._client.log_inputs(run, [DatasetInput(data, tags)])
+        self.client.log_inputs(run, [DatasetInput(data, tags)])
 
     def model(self, run: str, version: str, folder: Path | None, *, step: int, tags: Mapping[str, str]) -> str:
         """Id of the logged model of a checkpoint that a run produced, made if there is none; no folder, no files."""
@@ -186,7 +193,7 @@ class MlflowBook:
         if found is not None:
             return found
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) if folder else 0
-        model = self._client.create_logged_model(
+        model = self.client.create_logged_model(
             self._experiment,
             name=f"student-{version[:12]}",
             source_run_id=run,
@@ -195,16 +202,24 @@ class MlflowBook:
             model_type="student",
         )
         if folder and size <= COPY_AT_MOST_BYTES:
-            self._client.log_model_artifacts(model.model_id, str(folder))
-        self._client.finalize_logged_model(model.model_id, "READY")
-        self._client.log_outputs(run, [LoggedModelOutput(model.model_id, step)])
+            self.client.log_model_artifacts(model.model_id, str(folder))
+        self.client.finalize_logged_model(model.model_id, "READY")
+        self.client.log_outputs(run, [LoggedModelOutput(model.model_id, step)])
         return str(model.model_id)
 
     def find_model(self, run: str, version: str) -> str | None:
         """Id of the finished logged model of a checkpoint that a run produced, or None."""
-        found = self._client.search_logged_models([self._experiment], f"tags.`deltaloop.version` = '{version}'")
+        found = self.client.search_logged_models([self._experiment], f"tags.`deltaloop.version` = '{version}'")
         ready = [model for model in found if model.source_run_id == run and str(model.status) == "READY"]
         return str(ready[0].model_id) if ready else None
+
+    def table(self, run: str, path: str, table: Mapping[str, Any]) -> None:
+        """Write a table ({"columns", "data"}) that MLflow's pages show, replacing one of the same path.
+
+        MLflow's own `log_table` appends to a table that is there, so that a stage written again would double it.
+        """
+        self.file(run, path, json.dumps(table).encode("ascii"))
+        self.tag(run, {TABLES: json.dumps([{"path": path, "type": "table"}])})
 
     def file(self, run: str, path: str, data: bytes) -> None:
         """Write an artifact of a run, replacing one of the same path."""
@@ -212,7 +227,7 @@ class MlflowBook:
         with tempfile.TemporaryDirectory() as scratch:
             local = Path(scratch) / name
             local.write_bytes(data)
-            self._client.log_artifact(run, str(local), folder or None)
+            self.client.log_artifact(run, str(local), folder or None)
 
 
 @cache

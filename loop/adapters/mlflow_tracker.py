@@ -1,7 +1,8 @@
 """The MLflow tracker: a view of the ledger for people, written as the stages end.
 
     round_started  -> runs found or made, orphans closed, and whatever MLflow lacks of earlier stages written
-    stage_ended    -> metrics at step=round on the round's run and on the campaign's, data sets, checkpoint, figure
+    stage_ended    -> metrics at step=round on the round's run and on the campaign's, data sets, checkpoint, figure,
+                      a table of samples; a promotion moves the alias `champion`
     round_ended    -> what the round spent, and its status
 
 A stage that is written completely leaves a tag with its output's digest on the round's run; a stage without its tag is
@@ -26,6 +27,7 @@ from loop.adapters.mlflow_book import (
     COMMIT,
     CREATED,
     DIRTY,
+    GIT_DIRTY,
     PARENT,
     PROCESS,
     ROUND,
@@ -34,9 +36,23 @@ from loop.adapters.mlflow_book import (
     flat,
     is_alive,
 )
+from loop.adapters.mlflow_registry import crown
+from loop.adapters.mlflow_samples import SAMPLES, sample_table
 from loop.ports import Blobs, Checkpoints, Ledger
 from loop.summary import OUTPUTS, metrics_of, reader, totals_of
-from store.records import Filled, RoundRow, StageRow, Status, Trained, TrainedStep, TrainingSet
+from store.records import (
+    Filled,
+    Report,
+    RoundRow,
+    Scores,
+    StageRow,
+    Status,
+    Trained,
+    TrainedStep,
+    TrainingSet,
+    Verdict,
+    digest_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +166,8 @@ class MlflowTracker:
         params = flat(json.loads(row.settings))
         for run in (self._campaign_run(campaign), self._round_run(campaign, row.index)):
             book.params(run, params)
-            book.tag(run, {COMMIT: row.commit, DIRTY: str(row.dirty).lower()})
+            dirty = str(row.dirty).lower()
+            book.tag(run, {COMMIT: row.commit, DIRTY: dirty, GIT_DIRTY: dirty})
 
     def _settle(self, campaign: str, round: int) -> None:
         row = self._ledger.find_round(campaign, round)
@@ -178,6 +195,14 @@ class MlflowTracker:
                 self._write_dataset(campaign, round, name, output.digest, "training", len(output.prompts))
             case Trained() if output.history:
                 model = self._write_training(campaign, round, output)
+            case Report():
+                for suite in output.suites:
+                    if ids := suite.prompt_ids:  # a harness may keep its questions to itself
+                        self._write_dataset(campaign, round, suite.suite, digest_of(ids), "held-out", len(ids))
+            case Scores():
+                self._write_samples(run, round, output)
+            case Verdict() if output.promoted:
+                self._crown(campaign, round, output)
         if stage == "evaluate":
             numbers |= self._teacher_accuracy(campaign)  # again in every round: the line to compare with
             model = book.find_model(run, output.version)
@@ -216,6 +241,21 @@ class MlflowTracker:
         except KeyError:  # removed since: what is known of it is still worth showing
             folder = None
         return book.model(run, trained.version.id, folder, step=round, tags=tags)
+
+    def _write_samples(self, run: str, round: int, scores: Scores) -> None:
+        """The prompts that differ most, with both models' answers. A table that cannot be made is missed only."""
+        try:
+            table = sample_table(scores.scores, self._ledger)
+        except Exception as error:
+            log.warning("no table of samples of round %d: %s: %s", round, type(error).__name__, error)
+            return
+        self._open().table(run, SAMPLES, table)
+
+    def _crown(self, campaign: str, round: int, verdict: Verdict) -> None:
+        book, run = self._open(), self._round_run(campaign, round)
+        model = book.find_model(run, verdict.student.id)
+        if model is not None:
+            crown(book.client, campaign, self._created(campaign), round, model, run)
 
     def _draw(self, campaign: str, round: int, stage: str) -> None:
         """The figure that a stage completes. One that cannot be drawn is missed, and no reason to stop tracking."""

@@ -14,14 +14,18 @@ from loop.summary import OUTPUTS
 from store.records import (
     Admitted,
     Aims,
+    AnswerCount,
     CampaignRow,
     Filled,
     Order,
+    Origin,
     Posterior,
+    Prompt,
     Region,
     Report,
     Reported,
     Role,
+    RolloutStatus,
     RoundRow,
     Score,
     Scores,
@@ -178,3 +182,10 @@ class ExampleLedger:
         rng = np.random.default_rng(0)
         vectors = {id: rng.normal(size=8).astype(np.float32) for id in sorted(ids)}
         return vectors if embedder == "encoder" else {}
+
+    def prompts(self, ids: Sequence[str]) -> tuple[Prompt, ...]:
+        return tuple(Prompt(id, f"=cmd() <b>{id}</b>", ("picture",), Origin.SEED) for id in ids)
+
+    def answers(self, id: str, versions: Sequence[str]) -> tuple[AnswerCount, ...]:
+        answered = RolloutStatus.ANSWERED
+        return tuple(AnswerCount(version, "t=1", f"of {version}", answered, 8) for version in versions)
