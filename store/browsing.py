@@ -77,6 +77,14 @@ class Browsing:
                 found |= {row.prompt_id: Score(*row) for row in rows}
         return found
 
+    def deltas(self, campaign: str, round: int) -> dict[str, float]:
+        """The Δ of every prompt that a round scored, by prompt id, in order of id."""
+        statement = select(col(ScoreRow.prompt_id), col(ScoreRow.delta))
+        where = (col(ScoreRow.campaign) == campaign, col(ScoreRow.round) == round)
+        with self._database.reading() as connection:
+            id = byte_order(col(ScoreRow.prompt_id), connection.dialect)
+            return {row[0]: row[1] for row in connection.execute(statement.where(*where).order_by(id))}
+
     def delta_histogram(self, campaign: str, round: int) -> DeltaHistogram | None:
         """How Δ is distributed over what a round scored; None if it scored nothing."""
         statement = select(col(ScoreRow.delta), col(ScoreRow.zero_delta))

@@ -22,6 +22,9 @@ MAX_WORDS = 8
 MAX_CHARS = 200
 """Of a typed word; the rest of a longer one is not looked at."""
 
+FIRST = 100
+"""Ids in the first list: of a frequent word they fill a page, and more would be read for nothing."""
+
 _LETTER = re.compile(r"[^\W_]")
 _QUESTION = "regexp_replace(left(prompts.question, 100000), '[^[:alnum:]]+', ' ', 'g')"
 
@@ -45,8 +48,10 @@ def chunks_of_found(connection: Connection, words: list[str], after: str) -> Ite
         ),
         {"query": query, "number": number or 0},
     )
-    for rows in found.partitions(CHUNK):
+    size = FIRST
+    while rows := found.fetchmany(size):
         yield [id for (id,) in rows]
+        size = CHUNK
 
 
 def found_condition(connection: Connection, words: list[str]) -> Any:

@@ -57,30 +57,48 @@ def accuracy_chart(points: Sequence[Mapping[str, Any]]) -> Markup:
     )
 
 
-def region_chart(points: Sequence[Mapping[str, Any]]) -> Markup:
-    """Regions in the plane; points are {x, y, size, delta, label}, and lead to their `link` if they have one."""
+def region_chart(points: Sequence[Mapping[str, Any]], spots: Sequence[Mapping[str, Any]]) -> Markup:
+    """Prompts in the plane, and their regions as rings on top.
+
+    Regions are {x, y, size, delta, label}, and lead to their `link` if they have one; spots, a prompt or the prompts of
+    a cell, are {x, y, size, delta}.
+    """
     linked = {"href": {"field": "link"}} if points and "link" in points[0] else {}
-    return _svg(
-        [{**point, "link": HERE + point["link"]} if linked else point for point in points],
-        {"type": "circle", "opacity": 0.9, "stroke": "currentColor", "strokeWidth": 1},
-        x={"field": "x", "type": "quantitative", "title": "first component", "scale": {"zero": False}},
-        y={"field": "y", "type": "quantitative", "title": "second component", "scale": {"zero": False}},
-        size={"field": "size", "type": "quantitative", "title": "prompts", "scale": {"range": [80, 1500]}},
-        color={"field": "delta", "type": "quantitative", "title": "Δ [nats]", "scale": {"scheme": "viridis"}},
-        description={"field": "label"},
-        **linked,
-    )
+    place: dict[str, Any] = {
+        axis: {"field": axis, "type": "quantitative", "title": f"{which} component", "scale": {"zero": False}}
+        for axis, which in (("x", "first"), ("y", "second"))
+    }
+    place["color"] = {"field": "delta", "type": "quantitative", "title": "Δ [nats]", "scale": {"scheme": "viridis"}}
+    cloud = {
+        "data": {"values": list(spots)},
+        # The table of regions tells what a screen reader can say of them; hundreds of spots would only be in the way.
+        "mark": {"type": "circle", "opacity": 0.75, "aria": False},
+        "encoding": place | {"size": _size(12, 200)},
+    }
+    rings = {
+        "data": {"values": [{**point, "link": HERE + point["link"]} if linked else point for point in points]},
+        "mark": {"type": "circle", "opacity": 0.9, "stroke": "currentColor", "strokeWidth": 1.5},
+        "encoding": place | {"size": _size(80, 1000), "description": {"field": "label"}} | linked,
+    }
+    return _drawn({"layer": [cloud, rings], "resolve": {"scale": {"size": "independent"}}})
+
+
+def _size(least: int, most: int) -> dict[str, Any]:
+    """Without a legend: two beside each other would be higher than the chart, and the caption tells."""
+    return {"field": "size", "type": "quantitative", "legend": None, "scale": {"range": [least, most]}}
 
 
 def _svg(values: Sequence[Mapping[str, Any]], mark: Any, **encoding: Any) -> Markup:
+    return _drawn({"data": {"values": list(values)}, "mark": mark, "encoding": encoding})
+
+
+def _drawn(view: Mapping[str, Any]) -> Markup:
     spec = {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "config": CONFIG,
         "width": 460,
         "height": 220,
-        "data": {"values": list(values)},
-        "mark": mark,
-        "encoding": encoding,
+        **view,
     }
     return Markup(_rendered(clean(json.dumps(spec, ensure_ascii=False))))  # the renderer escapes text
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from loop.dashboard.prompt_map import Plane, Spot, kept_map, prompt_map
 from loop.kept_rounds import KeptRounds
 from loop.summary import campaign_json, reader
 from store.records import Aims, CampaignRow, DeltaHistogram, RoundRow, Score, StageRow, Status
@@ -63,6 +64,7 @@ class Facts:
         self._rounds: Kept[dict[str, Any]] = Kept(512)
         self._histograms: Kept[DeltaHistogram | None] = Kept(512)
         self._chosen: Kept[frozenset[str]] = Kept(32)
+        self._maps: Kept[list[Spot]] = Kept(32)
         self._aims: Kept[Aims] = Kept(2)  # an assignment of 200,000 prompts takes some 30 MB
 
     def summary(self, campaign: CampaignRow, rounds: Sequence[RoundRow]) -> dict[str, Any]:
@@ -88,18 +90,26 @@ class Facts:
         stage = _completed(row, "target")
         return None if stage is None else self._aims.get(stage.output, lambda: self._read(stage))
 
+    def plane(self, aims: Aims) -> Plane:
+        """The plane in which a round's map is drawn."""
+        return Plane.through(self._centroids(aims), [region.size for region in aims.regions])
+
     def region_points(self, aims: Aims) -> NDArray[np.float64]:
-        """The regions' centres [k, 2] in the plane of their two main components, each counted by its size."""
-        centres = self._centroids(aims)
-        weights = np.array([max(region.size, 1) for region in aims.regions], dtype=float)
-        centred = centres - np.average(centres, axis=0, weights=weights)
-        components = np.linalg.svd(centred * np.sqrt(weights)[:, None], full_matrices=False)[2][:2]
-        # The sign of a component is arbitrary: its largest loading is made positive, so that a map does not flip.
-        largest = np.abs(components).argmax(axis=1)
-        components *= np.where(components[np.arange(len(components)), largest] < 0, -1.0, 1.0)[:, None]
-        points = np.zeros((len(centres), 2))
-        points[:, : len(components)] = centred @ components.T
-        return points
+        """The regions' centres [k, 2] in their plane."""
+        return self.plane(aims).points(self._centroids(aims))
+
+    def prompt_spots(self, row: RoundRow, aims: Aims) -> list[Spot]:
+        """Where the prompts that a round scored lie in that plane; none before it has scored."""
+        scored, target = _completed(row, "score"), _completed(row, "target")
+        if scored is None or target is None:
+            return []
+
+        def make() -> list[Spot]:
+            deltas = self.ledger.deltas(row.campaign, row.index)
+            return prompt_map(self.plane(aims), deltas, lambda ids: self.ledger.embeddings(aims.embedder, ids))
+
+        parts = (row.campaign, str(row.index), str(scored.output), str(target.output))
+        return self._maps.get(parts, lambda: kept_map(self.home.paths.summaries, parts, make))
 
     def region_past(self, rows: Sequence[RoundRow], aims: Aims, index: int) -> list[RegionPast]:
         """The region nearest to this one in each earlier round that aimed in the same embedding."""

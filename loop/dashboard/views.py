@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from loop.dashboard.charts import accuracy_chart, delta_chart, region_chart
@@ -52,7 +53,13 @@ def regions_view(facts: Facts, row: RoundRow, *, links: bool = True) -> dict[str
         | ({"link": f"{here}/{region.index}"} if links else {})
         for region, point in zip(regions, facts.region_points(aims) if aims and regions else (), strict=True)
     ]
-    return {"row": row, "regions": regions, "chart": region_chart(points) if points else None}
+    spots = [asdict(spot) for spot in facts.prompt_spots(row, aims)] if aims and points else []
+    return {
+        "row": row,
+        "regions": regions,
+        "chart": region_chart(points, spots) if points else None,
+        "binned": any(spot["size"] > 1 for spot in spots),
+    }
 
 
 def prompt_view(facts: Facts, id: str) -> dict[str, Any] | None:

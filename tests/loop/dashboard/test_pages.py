@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 
 import anyio
 import pytest
@@ -16,11 +17,12 @@ from starlette.testclient import TestClient
 from loop.api.app import create_app
 from loop.api.guard import Guard
 from loop.bootstrap import Home, open_home
-from loop.dashboard.facts import Kept
+from loop.dashboard.facts import Facts, Kept
 from loop.dashboard.live import progress_events
 from loop.dashboard.report import report_html
 from loop.service_settings import LOOPBACK
 from store.records import Candidate, Fate, Order, Origin, Prompt, Score
+from tests.conftest import deltaloop
 from tests.loop.fake_runs import Interrupter, run
 
 TOKEN = "correct horse battery staple"
@@ -123,6 +125,20 @@ def test_a_prompt_tells_its_lineage_and_why_it_was_trained_on(client: TestClient
     assert any("not trained on: " in text for text in outcomes)
 
 
+def test_the_map_shows_every_scored_prompt_and_leads_to_the_regions(client: TestClient, home: Home) -> None:
+    text = client.get(f"{CAMPAIGN}/rounds/2/regions").text
+    row = home.ledger.find_round("fake", 2)
+    assert row is not None
+    facts = Facts(home)
+    aims = facts.aims(row)
+    assert aims is not None
+    spots = facts.prompt_spots(row, aims)
+    assert sum(spot.size for spot in spots) == len(home.ledger.scores("fake", 2))
+    # One path each, the rings' with a link around it.
+    assert text.count("mark-symbol") >= 2
+    assert len(re.findall(r'href="[^"]*/rounds/2/regions/\d+"[^>]*><path', text)) == len(aims.regions)
+
+
 def test_filters_and_search_narrow_the_list(client: TestClient) -> None:
     address = f"{CAMPAIGN}/rounds/1/prompts"
     assert "alert(1)" in client.get(address, params={"words": "ONERROR script"}).text
@@ -209,6 +225,17 @@ def test_the_report_is_one_page_that_needs_nothing_else(home: Home) -> None:
     assert "Regions of round 2" in page.text
     links = {value for _, attributes in page.tags for name, value in attributes.items() if name in ("href", "src")}
     assert links == {"#main"}
+
+
+def test_the_report_is_written_by_a_command(home: Home, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    done = deltaloop("report", "fake", file, "--home", home.paths.home)
+    assert done.code == 0, done.err
+    assert "Regions of round 2" in Page(file.read_text(encoding="utf-8")).text
+    refused = deltaloop("report", "absent", file, "--home", home.paths.home)
+    assert refused.code in (1, 2)
+    assert "absent" in refused.err
+    assert "Traceback" not in refused.err
 
 
 def test_only_the_newest_values_are_kept() -> None:
