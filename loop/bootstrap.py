@@ -222,6 +222,13 @@ def online_budgets(
     return OnlineBudgets(study, tune, home.ledger, home.blobs)
 
 
+def make_studies(home: Home) -> None:
+    """Make the database of studies if there is none: Optuna's pages need one to show."""
+    from loop.adapters.optuna_study import make_studies
+
+    make_studies(home.paths.home)
+
+
 def trial_reporter(home: Path, study: str, trial: int) -> Any:
     """What a trial reports its rounds to, from whichever process runs it."""
     from loop.adapters.optuna_study import reporter

@@ -149,6 +149,12 @@ def _sampler(seed: int) -> optuna.samplers.BaseSampler:
     return optuna.samplers.TPESampler(seed=seed % 2**32, constant_liar=True)
 
 
+def make_studies(home: Path) -> None:
+    """Make the database of studies if there is none: Optuna's own pages show one, and make none."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    _storage(home)
+
+
 def _storage(home: Path) -> optuna.storages.RDBStorage:
     engine = {"connect_args": {"timeout": 60}}
     return optuna.storages.RDBStorage(f"sqlite:///{home.resolve() / 'optuna.db'}", engine_kwargs=engine)

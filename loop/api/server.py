@@ -6,22 +6,46 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from loop.service_settings import LOOPBACK, Serving
 from store.errors import DeltaloopError, UsageError
 
 if TYPE_CHECKING:
     from loop.bootstrap import Home
-    from loop.service import Service
+    from loop.service import JobState
 
 SHORTEST_TOKEN = 16
 CONNECTIONS = 64
 END_S = 2
 
 
+class Working(Protocol):
+    """What the API tells of whoever works in this process."""
+
+    def jobs(self) -> list[JobState]:
+        """What is done when."""
+        ...
+
+    def takes_work(self) -> bool:
+        """Whether it does anything."""
+        ...
+
+
+class Looking:
+    """Nobody works here: the pages alone are shown."""
+
+    def jobs(self) -> list[JobState]:
+        """None."""
+        return []
+
+    def takes_work(self) -> bool:
+        """No."""
+        return False
+
+
 @contextmanager
-def answering(home: Home, service: Service, settings: Serving, token: str | None) -> Iterator[str]:
+def answering(home: Home, service: Working, settings: Serving, token: str | None) -> Iterator[str]:
     """Within, the API answers; yields its URL.
 
     UsageError if it would listen to other machines without a token; DeltaloopError if it cannot listen.

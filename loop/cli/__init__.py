@@ -7,7 +7,7 @@
 
     running    works: rounds, a Δ report, an evaluation     exchange   prompts in, prompts and students out
     looking    only looks                                 facts      verify, gc, backup, restore
-    operating  serve, pause, resume, stop                 planning  what it will cost, which budget is best
+    operating  serve, ui, pause, resume, stop             planning  what it will cost, which budget is best
     arguments  what several of them take
 
 Results go to standard output, progress and errors to standard error. Each command imports what it needs when it runs:
@@ -55,6 +55,7 @@ for _command in (
     planning.tune,
     looking.doctor,
     operating.serve,
+    operating.ui,
     operating.pause,
     operating.resume,
     operating.stop,

@@ -22,7 +22,7 @@ from loop.cli.arguments import (
     resumable,
     typed,
 )
-from loop.logs import Format
+from loop.logs import Format, tell
 from store.errors import DeltaloopError
 
 if TYPE_CHECKING:
@@ -71,6 +71,38 @@ def serve(
         with answering(place, service, settings.service, os.environ.get(TOKEN)) as url:
             print(f"campaign `{settings.name}` is served at {url}", flush=True)
             service.serve()
+
+
+def ui(
+    port: Annotated[
+        int, typer.Option(min=1, max=65533, help="Of our pages; MLflow's are on the next, Optuna's on the one after.")
+    ] = 8650,
+    home: HomeOption = DEFAULT_HOME,
+    ledger: LedgerOption = None,
+) -> None:
+    """Our pages, MLflow's and Optuna's of a home, side by side on local ports, until Ctrl-C."""
+    from loop.api.server import Looking, answering
+    from loop.bootstrap import make_studies, open_home
+    from loop.service_settings import Serving
+    from loop.stopping import listening
+    from loop.viewers import showing, viewers
+
+    others = viewers(home.absolute(), port + 1)
+    place = open_home(home, ledger)
+    make_studies(place)
+    with (
+        resumable(again(["ui"], home, ledger)),
+        listening() as stopping,
+        showing(others, place.paths.home / "logs") as children,
+        answering(place, Looking(), Serving(port=port), os.environ.get(TOKEN)) as url,
+    ):
+        print(f"deltaloop  {url}/dashboard", *(f"{one.name:<9}  {one.url}" for one in others), sep="\n", flush=True)
+        while children and not stopping.changed.wait(1):
+            for child in [one for one in children if one.process.poll() is not None]:
+                children.remove(child)
+                tell(f"{child.viewer.name} ended with code {child.process.returncode}: see {child.log}")
+        stopping.changed.wait()
+        stopping.look()
 
 
 def pause(name: NameArgument, home: HomeOption = DEFAULT_HOME, ledger: LedgerOption = None) -> None:
