@@ -34,8 +34,8 @@ CHUNK = 900
 """Values in one IN list: SQLite allowed 999 variables in a statement before 3.32, and longer lists gain nothing."""
 
 STATEMENTS = 16
-"""Prepared statements that an SQLite connection keeps. Each length of an IN list is a statement of its own, of 100 bytes a
-value: with Python's 128 of them, a controller that runs for weeks grows by 10 kB with each prompt of its pool."""
+"""Prepared statements that an SQLite connection keeps. Each length of an IN list is one of its own, of 100 bytes a
+value: with Python's 128, a controller that runs for weeks grows by 10 kB with each prompt of its pool."""
 
 BUSY_TIMEOUT_S = 60.0
 """How long a writer waits for another one."""

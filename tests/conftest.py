@@ -19,6 +19,16 @@ import pytest
 
 from scripts.postgresql_server import PostgresqlServer, running_server
 
+try:
+    from hypothesis import HealthCheck, settings
+except ImportError:  # the environment of vLLM, which reads this file too, has none
+    pass
+else:  # here, since a test takes the profile that is loaded when its file is read
+    settings.register_profile(
+        "suite", deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("suite")
+
 if TYPE_CHECKING:
     from tests.vllm_environment.serving import Served
 
