@@ -354,7 +354,8 @@ def _tracker(home: Home, settings: CampaignSettings) -> Tracker:
 
     if not settings.tracking.mlflow:
         return NullTracker()
-    return MlflowTracker(home.paths.home, home.ledger, home.blobs, home.checkpoints)
+    measured = settings.tracking.system_metrics
+    return MlflowTracker(home.paths.home, home.ledger, home.blobs, home.checkpoints, system_metrics=measured)
 
 
 def check_endpoint(engine: ServerEngine, source: str, url: str) -> None:

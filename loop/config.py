@@ -313,6 +313,8 @@ class Tracking(Section):
 
     mlflow: bool = True
     """Whether rounds are shown in `<home>/mlflow.db`."""
+    system_metrics: bool = True
+    """Whether what the machine does meanwhile (CPU, memory, disk, network, GPUs) is shown with each round."""
 
 
 StageName = Literal[

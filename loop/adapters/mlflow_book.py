@@ -68,7 +68,8 @@ class MlflowBook:
         with closing(sqlite3.connect(database, timeout=5.0)) as connection:
             connection.execute("PRAGMA schema_version").fetchone()
             connection.execute("BEGIN IMMEDIATE").close()
-        self.client = _client(f"sqlite:///{database}")
+        self.uri = f"sqlite:///{database}"
+        self.client = _client(self.uri)
         self._experiment = self._find_experiment(artifacts)
 
     def _find_experiment(self, artifacts: Path) -> str:

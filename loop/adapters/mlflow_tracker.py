@@ -38,6 +38,7 @@ from loop.adapters.mlflow_book import (
 )
 from loop.adapters.mlflow_registry import crown
 from loop.adapters.mlflow_samples import SAMPLES, sample_table
+from loop.adapters.mlflow_system import SystemMetrics
 from loop.ports import Blobs, Checkpoints, Ledger
 from loop.summary import OUTPUTS, metrics_of, reader, totals_of
 from store.records import (
@@ -87,13 +88,17 @@ class NullTracker:
 class MlflowTracker:
     """Writes the ledger's facts to `<home>/mlflow.db`; see the module docstring."""
 
-    def __init__(self, home: Path, ledger: Ledger, blobs: Blobs, checkpoints: Checkpoints) -> None:
+    def __init__(
+        self, home: Path, ledger: Ledger, blobs: Blobs, checkpoints: Checkpoints, *, system_metrics: bool = False
+    ) -> None:
         """Opens nothing yet: MLflow is imported when the first round starts."""
         self._home = home
         self._ledger = ledger
         self._checkpoints = checkpoints
         self._read = reader(blobs)
         self._book: MlflowBook | None = None
+        self._measures_system = system_metrics
+        self._system: SystemMetrics | None = None
         self._is_down = False
         self._settled: set[tuple[str, int]] = set()
         self._runs: dict[tuple[str, int | None], str] = {}
@@ -111,6 +116,8 @@ class MlflowTracker:
 
     def round_ended(self, campaign: str, round: int, status: str) -> None:
         """Write what the round spent, and end its run."""
+        if self._system is not None:
+            self._system.stop()
         self._attempt(lambda: self._settle(campaign, round))
 
     def campaign_ended(self, campaign: str, status: str) -> None:
@@ -139,6 +146,9 @@ class MlflowTracker:
         self._catch_up(campaign)
         book.reopen(self._campaign_run(campaign))
         book.reopen(self._round_run(campaign, round))
+        if self._measures_system:
+            self._system = self._system or SystemMetrics(book.uri)
+            self._system.follow(self._round_run(campaign, round))
 
     def _finish(self, campaign: str, status: Status) -> None:
         book = self._open()

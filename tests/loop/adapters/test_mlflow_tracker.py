@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -294,6 +296,24 @@ def _pid_of_the_dead() -> int:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
+
+
+def test_the_machine_is_measured_while_a_round_runs(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+    ledger, view = _named("measured"), View(home)
+    tracker = MlflowTracker(home, ledger, ledger, Folders(home / "checkpoints"), system_metrics=True)
+    steps: list[int] = []
+    for _ in range(2):  # the second time, a round that was interrupted goes on
+        _start(tracker, ledger, 1)
+        before, until = len(steps), time.monotonic() + 60
+        while len(steps) <= before and time.monotonic() < until:
+            steps = [step for step, _ in view.curve(view.children("measured")[1], "system/cpu_utilization_percentage")]
+            time.sleep(0.05)
+        assert len(steps) > before
+        _end(tracker, ledger, 1, Status.STOPPED)
+        steps = [step for step, _ in view.curve(view.children("measured")[1], "system/cpu_utilization_percentage")]
+    assert len(set(steps)) == len(steps)
+    assert not [thread for thread in threading.enumerate() if thread.name == "SystemMetricsMonitor"]
 
 
 def test_a_campaign_of_a_new_ledger_is_a_new_run(home: Path):
