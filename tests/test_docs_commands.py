@@ -1,4 +1,4 @@
-"""The commands in the docs are read by the program's own parser; the campaign and the policy of the docs work."""
+"""The commands in the docs: those of the tutorial are run, all others are read by the program's own parser."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 import typer
 
 from loop.cli import app
-from loop.config import load_settings
 from policies import selection
 from policies.selection import Choices, select
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Calls
 
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md") if path.name != "cli.md")
 TUTORIAL = ROOT / "docs" / "tutorial.md"
+NEEDS = re.compile(r"<!-- needs: [^>]+ -->\n```sh\n.*?```", re.S)
 SHELL = ("", "sh", "console")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.S | re.M)
 """Blocks of every language, as the end of one would else be taken for the beginning of the next."""
@@ -55,11 +55,18 @@ def test_an_option_that_is_not_there_is_found() -> None:
         command.make_context("plan", ["campaign.toml", "--promptz", "3"])
 
 
-def test_the_campaign_of_the_tutorial_loads(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_tutorial_runs(call: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = TUTORIAL.read_text(encoding="utf-8")
-    files = dict(re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", text, flags=re.S))
-    (tmp_path / "first.toml").write_text(files["first.toml"], encoding="utf-8")
-    assert load_settings(tmp_path / "first.toml").name == "first"
+    for name, content in re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", text, flags=re.S):
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    ran = commands(NEEDS.sub("", text))
+    assert {"run", "status", "report", "export", "student", "import"} <= {words[0] for words in ran}
+    for words in ran:
+        done = call(*words)
+        assert done.code == 0, (words, done.err)
+    assert all((tmp_path / name).exists() for name in ("first.html", "found", "student"))
 
 
 def test_the_policy_of_the_page_chooses_what_the_student_half_knows(monkeypatch: pytest.MonkeyPatch) -> None:
