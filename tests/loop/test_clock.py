@@ -28,23 +28,26 @@ ELSEWHERE = Owner("elsewhere", 17, "another boot", "4")
 class Setter(Interrupter):
     """Sets the clock forward by an hour, and later back by two, as operations are counted."""
 
+    def __init__(self, clock: time_machine.Coordinates) -> None:
+        super().__init__()
+        self.clock = clock
+
     def __call__(self, name: str) -> None:
         super().__call__(name)
         if self.count in (10, 25):
-            time_machine.travel(time.time() + (HOUR_S if self.count == 10 else -2 * HOUR_S), tick=True).start()
+            self.clock.shift(HOUR_S if self.count == 10 else -2 * HOUR_S)
 
 
 @pytest.fixture
-def clock() -> Iterator[None]:
-    """The clock of the day goes right again afterwards."""
-    with time_machine.travel(datetime.now(UTC), tick=True):
-        yield
+def clock() -> Iterator[time_machine.Coordinates]:
+    """The clock of the day, which goes right again afterwards."""
+    with time_machine.travel(datetime.now(UTC), tick=True) as clock:
+        yield clock
 
 
-@pytest.mark.usefixtures("clock")
-def test_a_run_whose_clock_is_set_comes_to_the_same_facts(tmp_path: Path) -> None:
+def test_a_run_whose_clock_is_set_comes_to_the_same_facts(tmp_path: Path, clock: time_machine.Coordinates) -> None:
     undisturbed = run(tmp_path / "calm", Interrupter(), **SMALL)
-    setter = Setter()
+    setter = Setter(clock)
     with Ledger(tmp_path / "set" / "ledger.db") as ledger, holding(ledger, "fake", lease_s=3.0):
         begun = time.time()
         assert run(tmp_path / "set", setter, **SMALL) == undisturbed
@@ -59,7 +62,6 @@ def test_a_run_whose_clock_is_set_comes_to_the_same_facts(tmp_path: Path) -> Non
     ports.ledger.close()  # type: ignore[attr-defined]
 
 
-@pytest.mark.usefixtures("clock")
 def test_a_running_owner_keeps_its_lease_when_the_clock_jumps_over_its_end(tmp_path: Path) -> None:
     with (
         Ledger(tmp_path / "ledger.db") as first,

@@ -68,7 +68,7 @@ def test_what_the_ledger_names_stays(home: FilledHome) -> None:
 
 def test_what_is_new_stays(home: FilledHome) -> None:
     littered(home)
-    assert collected(home, later_s=WEEK_S - 3600) == {}
+    assert collected(home, later_s=WEEK_S - 60) == {}
 
 
 def test_a_blob_that_is_stored_again_is_new(home: FilledHome) -> None:
