@@ -12,13 +12,14 @@ import torch
 from pydantic import TypeAdapter
 
 from loop.adapters.engines import make_models, make_samplers, teacher_scorer
-from loop.adapters.launching import ERROR, ORDERS, RUN, Failure, Orders, Outcome
+from loop.adapters.launching import ERROR, ORDERS, RUN, Failure, Orders
 from loop.adapters.trainer import DistillingTrainer
 from loop.config import CampaignSettings
-from loop.ports import Progress, TrainingJob
+from loop.ports import Progress, TrainingJob, TrainingRun
 from store.blobs import FileBlobs
 from store.checkpoints import FileCheckpoints
 from store.errors import DeltaloopError
+from store.files import write_whole
 
 
 def train_as_ordered(folder: Path, progress: Progress, *, first: bool) -> int:
@@ -27,17 +28,17 @@ def train_as_ordered(folder: Path, progress: Progress, *, first: bool) -> int:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))  # "cuda" is then this process's own
     try:
-        outcome = _train(orders, progress)
+        run = _train(orders, progress)
     except DeltaloopError as error:
         failure = Failure(type(error).__name__, str(error))
         _write(folder / ERROR, TypeAdapter(Failure).dump_json(failure))
         return 1
     if first:
-        _write(folder / RUN, TypeAdapter(Outcome).dump_json(outcome))
+        _write(folder / RUN, TypeAdapter(TrainingRun).dump_json(run))
     return 0
 
 
-def _train(orders: Orders, progress: Progress) -> Outcome:
+def _train(orders: Orders, progress: Progress) -> TrainingRun:
     settings = CampaignSettings.model_validate(orders.settings)
     models = make_models(settings, FileBlobs(Path(orders.blobs)), FileCheckpoints(Path(orders.checkpoints)))
     trainer = DistillingTrainer(models, teacher_scorer(make_samplers(settings, models)))
@@ -50,13 +51,8 @@ def _train(orders: Orders, progress: Progress) -> Outcome:
         orders.seed,
         orders.traces,
     )
-    run = trainer.train(job, work_dir=Path(orders.work_dir), progress=progress)
-    return Outcome(
-        str(run.folder) if run.folder is not None else None, run.steps, run.train_tokens, run.history, run.alarm
-    )
+    return trainer.train(job, work_dir=Path(orders.work_dir), progress=progress)
 
 
 def _write(file: Path, data: bytes) -> None:
-    unfinished = file.with_suffix(f".{os.getpid()}")
-    unfinished.write_bytes(data)
-    unfinished.replace(file)
+    write_whole(file, lambda temporary: temporary.write_bytes(data))

@@ -32,7 +32,7 @@ from loop.config import CampaignSettings
 from loop.ports import Advance, Progress, TrainingJob, TrainingRun
 from loop.training_settings import Hardware
 from store.errors import DeltaloopError, UsageError
-from store.records import Prompt, TrainedStep, Version
+from store.records import Prompt, Version
 
 log = logging.getLogger(__name__)
 
@@ -62,17 +62,6 @@ class Orders:
     weights: tuple[float, ...]
     seed: int
     traces: dict[str, tuple[str, ...]]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """`TrainingRun` as facts."""
-
-    folder: str | None
-    steps: int
-    train_tokens: int
-    history: tuple[TrainedStep, ...]
-    alarm: str
 
 
 @dataclass(frozen=True)
@@ -218,6 +207,4 @@ def _outcome(folder: Path, code: int) -> TrainingRun:
         raise DeltaloopError(
             f"the training's processes ended with {code} and no student; the log has all they said, which ended: {last}"
         )
-    found = TypeAdapter(Outcome).validate_json((folder / RUN).read_bytes())
-    trained = Path(found.folder) if found.folder is not None else None
-    return TrainingRun(trained, found.steps, found.train_tokens, found.history, found.alarm)
+    return TypeAdapter(TrainingRun).validate_json((folder / RUN).read_bytes())
