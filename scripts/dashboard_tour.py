@@ -5,17 +5,14 @@ The browser test looks at each page for barriers, `scripts.make_screenshots` tak
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from loop.api.app import create_app
-from loop.api.guard import Guard
+from loop.api.server import Looking, answering
 from loop.bootstrap import Home
-from loop.service_settings import LOOPBACK
+from loop.service_settings import Serving
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -23,22 +20,9 @@ Look = Callable[[str], None]
 """What is done on each page, told the page's name."""
 
 
-@contextmanager
-def served(home: Home) -> Iterator[str]:
-    """The address at which a thread serves a home's pages."""
-    import uvicorn
-
-    app = Guard(create_app(home, list, lambda: True), None, LOOPBACK)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
+def served(home: Home) -> AbstractContextManager[str]:
+    """Within, the address at which a thread serves a home's pages."""
+    return answering(home, Looking(), Serving(port=0), None)
 
 
 @contextmanager
