@@ -11,6 +11,8 @@ from pathlib import Path
 import typer
 from typer.cli import get_docs_for_click
 
+from scripts.generated_page import write_or_check
+
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "cli.md"
 
 
@@ -23,17 +25,5 @@ def reference() -> str:
     return f"<!-- Generated: python -m scripts.make_cli_docs -->\n\n{page.strip()}\n"
 
 
-def main() -> int:
-    """Write the page, or compare it; 1 if it is out of date."""
-    text = reference()
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
-        return 0
-    print(f"{PAGE.name} is out of date: python -m scripts.make_cli_docs", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, reference(), "make_cli_docs"))

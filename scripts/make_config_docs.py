@@ -9,22 +9,10 @@ import sys
 from pathlib import Path
 
 from loop.campaign_file import reference
+from scripts.generated_page import write_or_check
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "campaign_file.md"
 
 
-def main() -> int:
-    """Write the page, or compare it; 1 if it is out of date."""
-    text = reference()
-    if "--check" not in sys.argv[1:]:
-        PAGE.parent.mkdir(exist_ok=True)
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
-        return 0
-    print(f"{PAGE.name} is out of date: python -m scripts.make_config_docs", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, reference(), "make_config_docs"))
