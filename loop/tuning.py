@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loop.config import CampaignSettings
 from loop.delta_report import measure
@@ -26,7 +26,7 @@ from loop.summary import outputs_of, reader, spent_of
 from loop.tune_settings import Space, Value
 from policies.tuning import Worth
 from store.files import write_whole
-from store.records import Report, Score, Scores, Spent, Status, Verdict, Version
+from store.records import Report, RoundRow, Score, Scores, Spent, Status, Verdict, Version
 
 if TYPE_CHECKING:
     from loop.bootstrap import Home
@@ -130,22 +130,34 @@ def run_trial(task: Task, told: Callable[[int, Worth], None], progress: Progress
 
 def worth_of(ledger: Ledger, blobs: Blobs, campaign: str, student: Version) -> Worth:
     """What a campaign has come to in its completed rounds; `student` is the one that it began with."""
-    before = recorded(ledger, blobs, campaign, 0, "baseline_student", Report)
-    assert before is not None, f"round 0 of {campaign} has no baseline"
-    kept, tokens, paid = before, 0, 0
-    for row in ledger.rounds(campaign):
-        if row.index == 0 or row.status is not Status.COMPLETED:
-            continue
-        outputs = outputs_of(row, reader(blobs))
+    before, kept = kept_reports(ledger, blobs, campaign)
+    tokens, paid = 0, 0
+    for row, outputs in _completed(ledger, blobs, campaign):
         spent = _tokens(spent_of(outputs))
         paid += spent
         tokens += spent
         if row.index == 1:
             tokens += _shared(ledger, row.settings, outputs["score"])
+    return Worth(kept.mean, _error(kept), before.mean, tokens, paid)
+
+
+def kept_reports(ledger: Ledger, blobs: Blobs, campaign: str) -> tuple[Report, Report]:
+    """Reports of the student that a campaign began with, and of the one that it keeps."""
+    before = recorded(ledger, blobs, campaign, 0, "baseline_student", Report)
+    assert before is not None, f"round 0 of {campaign} has no baseline"
+    kept = before
+    for _, outputs in _completed(ledger, blobs, campaign):
         verdict: Verdict = outputs["judge"]
         if verdict.promoted:
             kept = outputs["evaluate"]
-    return Worth(kept.mean, _error(kept), before.mean, tokens, paid)
+    return before, kept
+
+
+def _completed(ledger: Ledger, blobs: Blobs, campaign: str) -> Iterator[tuple[RoundRow, Mapping[str, Any]]]:
+    """The rounds after the preparation, with what their stages put out."""
+    for row in ledger.rounds(campaign):
+        if row.index and row.status is Status.COMPLETED:
+            yield row, outputs_of(row, reader(blobs))
 
 
 class _RoundsTold:

@@ -1,8 +1,10 @@
 """Drill of `tune`: killed in the middle and resumed, then its chosen budget against the file's own on fresh seeds.
 
-python -m scripts.drill_tune [--campaign FILE] [--trials 12] [--kill-after 5] [--seeds 3] [--home DIR]
+python -m scripts.drill_tune [--campaign FILE] [--set KEY=VALUE] [--trials 12] [--kill-after 5] [--seeds 3] [--home DIR]
 
-Exits 1 if a trial is lost or doubled, or if a trial pays for what all share. The last line is one JSON object.
+Exits 1 if a trial is lost or doubled, or if a trial pays for what all share. The two budgets are compared by the
+students that they keep: the difference of held-out accuracy with its 90 % interval (bootstrap over seeds and
+questions), and the tokens of each. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ from loop.study import folder_of
 from loop.study_report import chosen_of
 from loop.summary import outputs_of, reader
 from loop.tune_settings import Tune, load_tune, with_params
-from loop.tuning import READY, Task, Tried, run_trial, trial_settings
-from policies.tuning import Worth
+from loop.tuning import READY, Task, Tried, kept_reports, run_trial, trial_settings
+from scripts.campaign_arms import paired_difference
+from store.records import Report
 
 SMOKE = Path(__file__).parent / "campaigns" / "smoke.toml"
 FRESH_SEED = 1000
@@ -41,12 +44,13 @@ def main() -> int:
     parser.add_argument("--kill-after", type=int, default=5, help="completed trials")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--home", type=Path)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     given = parser.parse_args()
     home = given.home or Path(tempfile.mkdtemp(prefix="drill-tune-"))
-    settings = load_settings(given.campaign)
-    tune, place = load_tune(given.campaign, settings), open_home(home)
+    settings = load_settings(given.campaign, given.set)
+    tune, place = load_tune(given.campaign, settings, given.set), open_home(home)
     command = [sys.executable, "-c", "from loop.cli import main; main()", "tune", str(given.campaign)]
-    command += [f"--trials={given.trials}", "--home", str(home)]
+    command += [f"--trials={given.trials}", "--home", str(home), *(f"--set={text}" for text in given.set)]
 
     before = _killed_after(command, place, settings, tune, given.kill_after)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -104,21 +108,25 @@ def _shared(place: Home, settings: CampaignSettings, trials: tuple[Tried, ...]) 
 
 
 def _fresh(place: Home, settings: CampaignSettings, chosen: Tried, seeds: int) -> dict[str, float]:
-    """Accuracy and tokens of both budgets, and the paired difference of accuracy over the seeds."""
+    """Accuracy and tokens of both budgets, and the paired difference of accuracy over seeds and questions."""
     folder = folder_of(place, settings)
     budgets = {"default": settings, "chosen": with_params(settings, chosen.params, where="chosen")}
-    worths: dict[str, list[Worth]] = {}
-    for arm, own in budgets.items():
-        for seed in range(FRESH_SEED, FRESH_SEED + seeds):
+    kept: dict[str, list[Report]] = {arm: [] for arm in budgets}
+    tokens: dict[str, list[float]] = {arm: [] for arm in budgets}
+    for seed in range(FRESH_SEED, FRESH_SEED + seeds):
+        for arm, own in budgets.items():
             task = Task(trial_settings(own, seed), folder / f"{arm}-{seed}", folder / "base")
             worth = run_trial(task, lambda round, worth: None, LineProgress(sys.stderr), lambda: None)
-            print(f"{arm}, seed {seed}: accuracy {worth.accuracy:.3f}, {worth.tokens:,.0f} tokens", flush=True)
-            worths.setdefault(arm, []).append(worth)
-    gaps = [a.accuracy - b.accuracy for a, b in zip(worths["chosen"], worths["default"], strict=True)]
-    means = {f"{arm}_accuracy": float(np.mean([row.accuracy for row in rows])) for arm, rows in worths.items()}
-    tokens = {f"{arm}_tokens": float(np.mean([row.tokens for row in rows])) for arm, rows in worths.items()}
-    spread = float(np.std(gaps, ddof=1) / np.sqrt(len(gaps))) if len(gaps) > 1 else float("inf")
-    return means | tokens | {"difference": float(np.mean(gaps)), "difference_error": spread, "seeds": seeds}
+            home = open_home(task.home)
+            before, after = kept_reports(home.ledger, home.blobs, task.settings.name)
+            home.close()
+            kept[arm].append(after)
+            tokens[arm].append(worth.tokens)
+            print(f"{arm}, seed {seed}: {before.mean:.3f} -> {after.mean:.3f}, {worth.tokens:,.0f} tokens", flush=True)
+    means = {f"{arm}_accuracy": float(np.mean([report.mean for report in rows])) for arm, rows in kept.items()}
+    spent = {f"{arm}_tokens": float(np.mean(rows)) for arm, rows in tokens.items()}
+    difference, low, high = paired_difference(kept["chosen"], kept["default"])
+    return means | spent | {"difference": difference, "low": low, "high": high, "seeds": seeds}
 
 
 if __name__ == "__main__":

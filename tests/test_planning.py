@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 
 from loop.bootstrap import open_home
-from loop.summary import outputs_of, reader, spent_of
-from store.records import Report, Spent
+from scripts.check_plan import COUNTS, WITHIN, spent_by
 from tests.conftest import ROOT, SMOKE, Calls
 
-WITHIN = 0.3
 EMBEDDED = ROOT / "scripts" / "campaigns" / "embedded.toml"
 GIVEN = ("--prompts", "1000000", "--tokens", "200", "--teacher-rate", "100", "--student-rate", "1000")
 
@@ -23,14 +21,10 @@ def test_the_plan_of_the_smoke_campaign_comes_true(call: Calls, smoke_home: Path
     done = call("plan", SMOKE, "--json", "--home", tmp_path / "home")
     assert done.code == 0, done.err
     told = json.loads(done.out)
-    place = open_home(smoke_home)
-    outputs = [outputs_of(row, reader(place.blobs)) for row in place.ledger.rounds("smoke")]
-    spent = Spent.total(map(spent_of, outputs))
-    for name in ("teacher_samples", "student_samples", "teacher_tokens", "student_tokens", "train_tokens"):
-        assert told["total"][name] == pytest.approx(getattr(spent, name), rel=WITHIN), name
-    reports = [output for own in outputs for output in own.values() if isinstance(output, Report)]
-    answered = {(row.version, suite.suite): len(suite.values) for row in reports for suite in row.suites}
-    assert told["total"]["answers"] == sum(answered.values())
+    spent = spent_by(open_home(smoke_home), "smoke")
+    for name in COUNTS:
+        assert told["total"][name] == pytest.approx(spent[name], rel=WITHIN), name
+    assert told["total"]["answers"] == spent["answers"]
     assert 0 < told["total"]["device_hours"] < 1
     assert told["probe"]["seconds"] > 0
     assert told["scaled"]["10000000"]["teacher_samples"] > 40 * told["scaled"]["200000"]["teacher_samples"]
