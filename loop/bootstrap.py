@@ -67,6 +67,10 @@ class Paths:
         """Summaries of completed rounds; derived."""
         return self.home / "summaries"
 
+    def progress(self, campaign: str) -> Path:
+        """How far its running work has come; see `loop.work_done`."""
+        return self.home / "progress" / f"{campaign}.json"
+
     @property
     def work(self) -> Path:
         """Scratch."""

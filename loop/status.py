@@ -6,8 +6,9 @@ Everything here is made of the object that `status --json` prints (`loop.summary
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -16,8 +17,12 @@ from rich.table import Table
 from loop.kept_rounds import KeptRounds
 from loop.ports import Blobs, Ledger, Tracker
 from loop.summary import campaign_json, reader
+from loop.work_done import WorkDone, read_work_done, work_line
 from store.errors import DeltaloopError
 from store.records import CampaignRow, Order, RoundRow, Status
+
+if TYPE_CHECKING:
+    from loop.bootstrap import Home
 
 DASH = "-"
 
@@ -34,8 +39,15 @@ def find_campaign(ledger: Ledger, name: str | None) -> CampaignRow | None:
     raise DeltaloopError(f"there is no campaign `{name}` here; there is: {known} (another home? --home DIR)")
 
 
+def status_of(home: Home, campaign: CampaignRow) -> dict[str, Any]:
+    """The object that `status --json` prints: the summary, and how far running work has come."""
+    work = read_work_done(home.paths.progress(campaign.name))
+    told = summary_of(home.ledger, home.blobs, campaign, home.paths.summaries)
+    return told | {"work": None if work is None else asdict(work)}
+
+
 def summary_of(ledger: Ledger, blobs: Blobs, campaign: CampaignRow, kept: Path | None = None) -> dict[str, Any]:
-    """The object that `status --json` prints; with a folder `kept`, of completed rounds it is kept there."""
+    """What the ledger says of a campaign; with a folder `kept`, of completed rounds it is kept there."""
     read = reader(blobs)
     of_round = None if kept is None else KeptRounds(kept, read)
     told = campaign_json(campaign, ledger.rounds(campaign.name), read, of_round)
@@ -65,6 +77,11 @@ def order_lines(summary: Mapping[str, Any]) -> list[str]:
         Order.PAUSE: [f"paused by an operator; go on with: deltaloop resume {name}"],
         Order.STOP: ["stopped by an operator; the next run goes on"],
     }[Order(summary["order"])]
+
+
+def work_lines(summary: Mapping[str, Any]) -> list[str]:
+    """A line for work that is running."""
+    return [] if summary["work"] is None else [work_line(WorkDone(**summary["work"]))]
 
 
 def campaigns_table(campaigns: Sequence[CampaignRow]) -> Table:

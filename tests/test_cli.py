@@ -191,6 +191,8 @@ def test_a_finished_campaign_tells_what_it_did(smoke_home: Path) -> None:
     assert {stage["status"] for stage in round_["stages"]} == {"completed"}
     assert round_["synthesis"]["proposed"] > 0
     assert round_["train"]["steps"] > 0
+    assert summary["work"] is None
+    assert list((smoke_home / "progress").iterdir()) == [], "the run told how far it was, and ended"
     table = deltaloop("status", "smoke", "--home", smoke_home).out
     assert "campaign smoke: completed" in table
     assert "nan" not in table.lower()

@@ -24,7 +24,7 @@ from pydantic import BaseModel
 
 from loop.api.metrics import registry
 from loop.dashboard.pages import add_pages
-from loop.status import summary_of
+from loop.status import status_of
 from store.errors import DeltaloopError, Missing
 from store.owners import is_held
 from store.records import CampaignRow, Order, RoundRow
@@ -124,7 +124,7 @@ def create_app(home: Home, jobs: Callable[[], list[JobState]], is_ready: Callabl
     @app.get("/campaigns/{name}", responses=NOT_FOUND)
     def campaign(name: Name) -> dict[str, Any]:
         """What `deltaloop status --json` prints."""
-        return summary_of(home.ledger, home.blobs, _campaign(home, name), home.paths.summaries)
+        return status_of(home, _campaign(home, name))
 
     @app.get("/campaigns/{name}/rounds", responses=NOT_FOUND)
     def rounds(name: Name) -> list[dict[str, Any]]:

@@ -86,8 +86,10 @@ def begin_log(settings: CampaignSettings, home: Home, form: Format, *, console: 
     )
 
 
-def progress_of(form: Format) -> Progress:
-    """Progress on standard error, in the form of the log."""
+def progress_of(form: Format, file: Path) -> Progress:
+    """Progress on standard error, in the form of the log, and in a file for other processes."""
     from loop.progress import LineProgress, make_progress
+    from loop.work_done import PublishedProgress
 
-    return LineProgress(LogStream()) if form is Format.JSON else make_progress(sys.stderr)
+    shown = LineProgress(LogStream()) if form is Format.JSON else make_progress(sys.stderr)
+    return PublishedProgress(shown, file)

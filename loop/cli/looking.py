@@ -20,7 +20,16 @@ def status(
 ) -> None:
     """Rounds, stages, Δ and accuracy of a campaign."""
     from loop.bootstrap import holds_nothing, open_home
-    from loop.status import campaign_table, campaigns_table, find_campaign, order_lines, show, summary_of, unfinished
+    from loop.status import (
+        campaign_table,
+        campaigns_table,
+        find_campaign,
+        order_lines,
+        show,
+        status_of,
+        unfinished,
+        work_lines,
+    )
 
     place = None if name is None and holds_nothing(home, ledger) else open_home(home, ledger)
     row = None if place is None else find_campaign(place.ledger, name)
@@ -30,14 +39,14 @@ def status(
         )
         print("null" if as_json else nothing)
         return
-    summary = summary_of(place.ledger, place.blobs, row, place.paths.summaries)
+    summary = status_of(place, row)
     if as_json:
         print(json.dumps(summary, allow_nan=False, ensure_ascii=False))
         return
     if name is None and len(place.ledger.campaigns()) > 1:
         show(campaigns_table(place.ledger.campaigns()))
     show(campaign_table(summary))
-    for line in [*unfinished(place.ledger.rounds(row.name)), *order_lines(summary)]:
+    for line in [*unfinished(place.ledger.rounds(row.name)), *work_lines(summary), *order_lines(summary)]:
         print(line)
 
 

@@ -60,7 +60,7 @@ def serve(
     begin_log(settings, place, log, console=logging.INFO)
     command = again(["serve", str(file), *typed(None, set_)], home, ledger)
     with resumable(command), controlling(place.ledger, settings.name) as control:
-        progress = control.watching(progress_of(log))
+        progress = control.watching(progress_of(log, place.paths.progress(settings.name)))
 
         def make(settings: CampaignSettings) -> tuple[Ports, Version, Version]:
             ports, student, teacher = make_ports(place, settings, progress)

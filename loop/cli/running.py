@@ -150,7 +150,8 @@ def _run_campaign(settings: CampaignSettings, place: Home, log: Format, tune: Tu
     check_teacher(settings)
     begin_log(settings, place, log, console=logging.WARNING)
     with controlling(place.ledger, settings.name) as control:
-        ports, base_student, teacher = make_ports(place, settings, control.watching(progress_of(log)))
+        progress = control.watching(progress_of(log, place.paths.progress(settings.name)))
+        ports, base_student, teacher = make_ports(place, settings, progress)
         tracker = RoundLines(ports.tracker, place.ledger, place.blobs, lambda line: print(line, flush=True))
         try:
             budget = online_budgets(place, settings, tune)

@@ -68,7 +68,7 @@ class Facts:
         self._aims: Kept[Aims] = Kept(2)  # an assignment of 200,000 prompts takes some 30 MB
 
     def summary(self, campaign: CampaignRow, rounds: Sequence[RoundRow]) -> dict[str, Any]:
-        """As `deltaloop status --json` prints it."""
+        """As `loop.status.summary_of` gives it."""
 
         def of_round(row: RoundRow) -> dict[str, Any]:
             stages = tuple((stage.name, stage.status, stage.seconds, stage.output) for stage in row.stages)

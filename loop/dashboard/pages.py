@@ -62,7 +62,7 @@ def add_pages(app: FastAPI, home: Home) -> None:
     @router.get("/campaigns/{name}/events")
     def events(name: Name) -> Response:
         row = _campaign(facts, name)
-        return StreamingResponse(progress_events(facts.ledger, row.name), media_type="text/event-stream")
+        return StreamingResponse(progress_events(facts.home, row.name), media_type="text/event-stream")
 
     @router.post("/campaigns/{name}/{order}")
     def give(name: Name, order: Order) -> Response:

@@ -29,7 +29,7 @@ def campaign_view(facts: Facts, campaign: CampaignRow) -> dict[str, Any]:
     return {
         "campaign": campaign,
         "summary": summary,
-        "live": progress_of(facts.ledger, campaign.name),
+        "live": progress_of(facts.home, campaign.name),
         "suites": sorted({point["suite"] for point in points}),
         "accuracies": accuracies,
         "accuracy_chart": accuracy_chart(points) if points else None,

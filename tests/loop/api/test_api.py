@@ -19,7 +19,7 @@ from loop.api.server import answering, check_token
 from loop.bootstrap import Home, open_home
 from loop.service import JobState, Ran
 from loop.service_settings import LOOPBACK, Serving
-from loop.status import summary_of
+from loop.status import status_of
 from scripts.drill_api import ask
 from store.errors import DeltaloopError, UsageError
 from store.owners import this_process
@@ -64,7 +64,7 @@ def test_campaigns_and_rounds_are_those_of_the_ledger(home: Home) -> None:
     assert (row["name"], row["status"], row["order"]) == ("fake", "completed", "run")
     campaign = home.ledger.find_campaign("fake")
     assert campaign is not None
-    assert client.get("/campaigns/fake").json() == json.loads(json.dumps(summary_of(home.ledger, home.blobs, campaign)))
+    assert client.get("/campaigns/fake").json() == json.loads(json.dumps(status_of(home, campaign)))
     assert [entry["index"] for entry in client.get("/campaigns/fake/rounds").json()] == [0, 1]
     round_ = client.get("/campaigns/fake/rounds/1").json()
     assert [stage["name"] for stage in round_["stages"]][:2] == ["score", "target"]

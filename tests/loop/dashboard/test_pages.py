@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 from collections import Counter
@@ -18,9 +19,11 @@ from loop.api.app import create_app
 from loop.api.guard import Guard
 from loop.bootstrap import Home, open_home
 from loop.dashboard.facts import Facts, Kept
-from loop.dashboard.live import progress_events
+from loop.dashboard.live import progress_events, progress_of
 from loop.dashboard.report import report_html
+from loop.progress import LineProgress
 from loop.service_settings import LOOPBACK
+from loop.work_done import PublishedProgress
 from store.records import Candidate, Fate, Order, Origin, Prompt, Score
 from tests.conftest import deltaloop
 from tests.loop.fake_runs import Interrupter, run
@@ -203,7 +206,7 @@ def test_a_browser_gives_the_token_as_the_password(home: Home) -> None:
 
 def test_events_tell_the_stages_and_then_what_changes(home: Home) -> None:
     async def two() -> list[str]:
-        events = progress_events(home.ledger, "fake")
+        events = progress_events(home, "fake")
         first = await anext(events)
         home.ledger.give_order("fake", Order.PAUSE)
         second = await anext(events)
@@ -213,6 +216,22 @@ def test_events_tell_the_stages_and_then_what_changes(home: Home) -> None:
     told = [json.loads(event.removeprefix("data: ")) for event in anyio.run(two)]
     assert [event["order"] for event in told] == ["run", "pause"]
     assert told[0]["stages"][0].keys() == {"name", "status", "seconds"}
+
+
+def test_how_far_the_running_stage_is_shows_while_it_works(home: Home, client: TestClient) -> None:
+    file = home.paths.progress("fake")
+    with PublishedProgress(LineProgress(io.StringIO()), file).bar("student samples <b>", 40) as advance:
+        advance(10)
+        work = progress_of(home, "fake")["work"]
+        page = Page(client.get(CAMPAIGN).text)
+        assert client.get("/campaigns/fake").json()["work"]["done"] == 10
+    assert (work["label"], work["done"], work["total"]) == ("student samples <b>", 10, 40)
+    assert work["line"] in page.text
+    assert {"id": "live-bar", "aria-labelledby": "live-line", "max": "40", "value": "10"} in [
+        own for _, own in page.tags
+    ]
+    assert progress_of(home, "fake")["work"] is None
+    assert ("p", {"id": "live-work", "hidden": None}) in Page(client.get(CAMPAIGN).text).tags
 
 
 def test_the_report_is_one_page_that_needs_nothing_else(home: Home) -> None:
