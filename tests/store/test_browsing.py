@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 
 from store.ledger import Ledger
 from store.records import Fate, Origin, Prompt, PromptFilter, RolloutStatus
@@ -37,6 +39,30 @@ def test_pages_hold_every_scored_prompt_once(ledger: Ledger) -> None:
         assert all(row.score.prompt_id == row.prompt.id for row in page)
         seen += [row.prompt.id for row in page]
     assert seen == sorted(prompt.id for prompt in (*PROMPTS, HOSTILE))
+
+
+def test_on_postgresql_a_page_begins_where_an_index_says_and_sorts_nothing(postgresql_ledger: str) -> None:
+    asked: list[tuple[str, Any]] = []
+
+    def note(connection: object, cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        asked.append((statement, parameters))
+
+    with Ledger(postgresql_ledger) as ledger:
+        start(ledger)
+        event.listen(Engine, "before_cursor_execute", note)
+        ledger.page_of_scored("demo", 1, PromptFilter(), "", 50)
+        ledger.page_of_scores("demo", 1, "", 50)
+        ledger.page_of_pool("pool", "", 50)
+        event.remove(Engine, "before_cursor_execute", note)
+        pages = [(statement, parameters) for statement, parameters in asked if "LIMIT" in statement]
+        assert len(pages) == 3
+        for statement, parameters in pages:
+            with ledger.database.reading() as connection:
+                for way in ("sort", "seqscan", "bitmapscan"):  # on so few rows, the planner would take any
+                    connection.exec_driver_sql(f"SET LOCAL enable_{way} = off")
+                plan = "\n".join(connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).scalars())
+            assert "_in_order on" in plan, plan
+            assert "Sort" not in plan, plan
 
 
 def test_filters_hold_back_what_they_say(ledger: Ledger) -> None:

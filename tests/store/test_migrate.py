@@ -21,9 +21,9 @@ from store.tables import Row
 from tests.store.facts import PROMPTS, STUDENT, TEACHER, harness_report_of
 from tests.store.stored_ledgers import FOLDER, stored
 
-OPTIONS = {"compare_type": True, "include_name": lambda name, kind, parents: not SEARCH.match(name or "")}
-SEARCH = re.compile("prompt_(words|numbers)|ix_prompts_words")
-"""What only one kind of database has, and no row of the program: `test_searching.py` covers it."""
+OPTIONS = {"compare_type": True, "include_name": lambda name, kind, parents: not OWN.match(name or "")}
+OWN = re.compile("prompt_(words|numbers)|ix_prompts_words|ix_(scores|pool_prompts)_in_order")
+"""What only one kind of database has, and no row of the program; `test_searching.py`, `test_browsing.py` cover it."""
 
 
 def test_the_migrated_schema_is_that_of_the_tables(ledger_url: str) -> None:
