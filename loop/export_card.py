@@ -12,6 +12,7 @@ from importlib.metadata import version as installed
 import numpy as np
 
 from loop.status import number, share
+from loop.text import one_line
 from store.records import Origin, RoundRow, Score, Version
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -48,7 +49,6 @@ def card(
     deltas = np.array([score.delta for score in scores])
     quantiles = zip(QUANTILES, np.quantile(deltas, QUANTILES), strict=True)
     changes = " and uncommitted changes" if round.dirty else ""
-    told = json.dumps(dict(filters)).replace("`", "'").replace("|", "/")
     predicted = sum(score.predicted for score in scores)
     lines = [
         "---",
@@ -60,7 +60,7 @@ def card(
         "tags: [distillation, deltaloop]",
         "---",
         "",
-        f"# Prompts of campaign `{campaign}`, round {round.index}",
+        f"# Prompts of campaign {code_span(campaign)}, round {round.index}",
         "",
         "Prompts with how differently two models answered them: Δ is the divergence of the student's final answers",
         "from the teacher's, for this pair and at this point of the student's training. Another pair has another Δ:",
@@ -69,15 +69,15 @@ def card(
         "| | |",
         "|---|---|",
         f"| prompts | {len(scores)} of {scored} that the round scored |",
-        f"| filters | `{told}` |",
+        f"| filters | {code_span(json.dumps(dict(filters)))} |",
         f"| Δ mean | {number(float(deltas.mean()))} nats |",
         f"| Δ quantiles | {', '.join(f'{q:.0%}: {number(float(value))}' for q, value in quantiles)} |",
         f"| zero-delta | {share(float(np.mean([score.zero_delta for score in scores])))} |",
         f"| differ by test | {share(float(np.mean([bool(score.differs) for score in scores])))} |",
         f"| Δ predicted, not measured | {share(predicted / len(scores))} |",
         f"| teacher consistency | {share(float(np.mean([score.consistency for score in scores])))} |",
-        f"| student | `{student.source}`, version `{student.id}` |",
-        f"| teacher | `{teacher.source}`, version `{teacher.id}` |",
+        f"| student | {code_span(student.source)}, version `{student.id}` |",
+        f"| teacher | {code_span(teacher.source)}, version `{teacher.id}` |",
         f"| code | deltaloop {installed('deltaloop')}, commit `{round.commit}`{changes} |",
         "",
         "| origin | prompts | Δ mean |",
@@ -89,3 +89,9 @@ def card(
             lines.append(f"| {origin} | {len(own)} | {number(float(np.mean(own)))} |")
     lines += ["", "| column | |", "|---|---|", *(f"| {name} | {meaning} |" for name, meaning in COLUMNS.items())]
     return "\n".join(lines) + "\n"
+
+
+def code_span(text: str) -> str:
+    """A name that somebody else chose, as Markdown that shows it and does nothing else, in a table too."""
+    shown = one_line(text).replace("`", "'").replace("|", "/").strip()
+    return f"`{shown}`" if shown else "(no name)"

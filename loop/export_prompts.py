@@ -21,6 +21,7 @@ from loop.export_card import card
 from loop.ports import Blobs, Ledger
 from loop.rollouts import REPORTING, sampling_keys
 from loop.summary import outputs_of, reader
+from loop.text import encodable
 from policies.divergence import answer_class, majority
 from store.errors import DeltaloopError
 from store.records import Admitted, Aims, Prompt, Rollout, RoundRow, Score, Scores
@@ -150,10 +151,10 @@ def _selecting(rollouts: Sequence[Rollout], score: Score) -> list[Rollout]:
 
 def _row(prompt: Prompt, score: Score, chosen: Chosen, taught: Sequence[Rollout], blobs: Blobs) -> dict[str, Any]:
     classes = [answer_class(row) for row in taught]
-    said = {name: row.answer for name, row in zip(reversed(classes), reversed(taught), strict=True)}
+    said = {name: _text(row.answer) for name, row in zip(reversed(classes), reversed(taught), strict=True)}
     return {
         "id": prompt.id,
-        "question": prompt.question,
+        "question": _text(prompt.question),
         "images": [{"bytes": blobs.get(image), "path": image} for image in prompt.images],
         "teacher_answer": said[majority(classes)] if classes else None,
         "teacher_answers": [{"answer": said[name], "count": num} for name, num in Counter(classes).most_common()],
@@ -169,15 +170,19 @@ def _row(prompt: Prompt, score: Score, chosen: Chosen, taught: Sequence[Rollout]
         "student_samples": score.num_student,
         "teacher_samples": score.num_teacher,
         "region": chosen.regions.get(prompt.id),
-        "skill": prompt.attributes.get("skill"),
+        "skill": _text(prompt.attributes.get("skill")),
         "origin": str(prompt.origin),
         "parent": prompt.parent,
-        "attributes": json.dumps(dict(prompt.attributes), sort_keys=True, ensure_ascii=False),
+        "attributes": _text(json.dumps(dict(prompt.attributes), sort_keys=True, ensure_ascii=False)),
         "campaign": chosen.campaign,
         "round": chosen.round.index,
         "student": score.student,
         "teacher": score.teacher,
     }
+
+
+def _text(text: str | None) -> str | None:
+    return None if text is None else encodable(text)
 
 
 def _card(chosen: Chosen, ledger: Ledger) -> str:

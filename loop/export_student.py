@@ -14,6 +14,7 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
+from loop.export_card import code_span
 from loop.ports import Blobs, Checkpoints, Ledger
 from loop.status import number, share
 from loop.summary import outputs_of, reader
@@ -116,7 +117,7 @@ def card(lineage: Lineage) -> str:
         "tags: [distillation, deltaloop]",
         "---",
         "",
-        f"# Student of campaign `{lineage.campaign}`, round {lineage.version.round}",
+        f"# Student of campaign {code_span(lineage.campaign)}, round {lineage.version.round}",
         "",
         "Distilled on-policy on the prompts on which it and its teacher still gave different answers. The table below",
         "is what is known of it; nothing is known of it outside those held-out suites.",
@@ -131,13 +132,13 @@ def card(lineage: Lineage) -> str:
         "## Lineage",
         "",
         f"- version `{lineage.version.id}`",
-        f"- base student `{lineage.base.source}`, version `{lineage.base.id}`",
-        f"- teacher `{teacher.source}`, version `{teacher.id}`" if teacher else "- teacher unknown",
+        f"- base student {code_span(lineage.base.source)}, version `{lineage.base.id}`",
+        f"- teacher {code_span(teacher.source)}, version `{teacher.id}`" if teacher else "- teacher unknown",
         *(_round_line(entry) for entry in lineage.rounds),
         "",
         "## Accuracy on the held-out suites",
         "",
-        "| | " + " | ".join(suites) + " |",
+        "| | " + " | ".join(suite if suite == "mean" else code_span(suite) for suite in suites) + " |",
         "|---|" + "---|" * len(suites),
         _accuracy_row("base student", lineage.before, suites),
         *(_accuracy_row(f"round {entry.row.index}", entry.report, suites) for entry in lineage.rounds),

@@ -20,7 +20,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import Any
 
+from loop.text import clean, one_line
 from store.errors import DeltaloopError
 
 OURS = ("loop", "store", "policies")
@@ -112,7 +114,7 @@ def is_json() -> bool:
 def tell(line: str, level: int = logging.WARNING) -> None:
     """Show a line to whoever looks, and log it if anything is logged."""
     if not is_json():
-        print(line, file=sys.stderr, flush=True)
+        print(one_line(line), file=sys.stderr, flush=True)
     if _handlers:
         _told.log(level, line)
 
@@ -127,7 +129,24 @@ class LogStream(io.StringIO):
         return len(text)
 
 
-class PlainLines(logging.Formatter):
+class OneLine(logging.Formatter):
+    """Whatever a message quotes, it stays in its line; a traceback follows in lines of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """A line, and a traceback if there is one."""
+        record.exc_text = None  # it may hold one that another formatter made
+        return super().format(record)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        """The message."""
+        return one_line(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        """The traceback."""
+        return clean(super().formatException(ei))
+
+
+class PlainLines(OneLine):
     """`2026-11-25T12:00:00Z INFO demo/3/score message`."""
 
     def __init__(self, campaign: str) -> None:

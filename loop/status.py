@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from loop.kept_rounds import KeptRounds
 from loop.ports import Blobs, Ledger, Tracker
 from loop.summary import campaign_json, reader
+from loop.text import clean_lines, one_line
 from loop.work_done import WorkDone, read_work_done, work_line
 from store.errors import DeltaloopError
 from store.records import CampaignRow, Order, RoundRow, Status
@@ -62,7 +64,7 @@ def campaign_table(summary: Mapping[str, Any]) -> RenderableType:
 def unfinished(rounds: Sequence[RoundRow]) -> list[str]:
     """A line for each stage that is not completed, with its error."""
     return [
-        f"round {row.index}, stage {stage.name}: {stage.status}" + (f": {stage.error}" if stage.error else "")
+        f"round {row.index}, stage {stage.name}: {stage.status}" + (f": {one_line(stage.error)}" if stage.error else "")
         for row in rounds
         for stage in row.stages
         if stage.status is not Status.COMPLETED
@@ -175,9 +177,20 @@ class RoundLines:
         self._inner.campaign_ended(campaign, status)
 
 
+class PlainConsole(Console):
+    """Shows text as text: no control character, no markup, no emoji by name."""
+
+    def __init__(self, file: IO[str] | None = None, width: int | None = None) -> None:
+        super().__init__(file=file, width=width, markup=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Every cell, heading and title that is a string comes by here."""
+        return super().render_str(clean_lines(text), **options)
+
+
 def show(renderable: RenderableType) -> None:
     """Print to standard output: as wide as the terminal, and wide enough for a row where there is none."""
-    console = Console()
+    console = PlainConsole()
     if not console.is_terminal:
         console.width = max(console.width, 160)
     console.print(renderable)

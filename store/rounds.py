@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update
 from sqlmodel import col
 
+from store.columns import escape
 from store.database import Database, add, columns, now
 from store.errors import Missing, StageChanged, UsageError
 from store.records import CampaignRow, RoundRow, StageRow, Status
@@ -168,7 +169,7 @@ class Rounds:
 
 
 def _campaign(connection: Connection, name: str) -> CampaignRow | None:
-    row = connection.execute(select(*CAMPAIGN).where(col(CampaignTableRow.name) == name)).one_or_none()
+    row = connection.execute(select(*CAMPAIGN).where(col(CampaignTableRow.name) == escape(name))).one_or_none()
     return None if row is None else CampaignRow(*row)
 
 

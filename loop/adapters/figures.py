@@ -20,8 +20,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from numpy.typing import NDArray
 
+from loop.text import clean_lines
 from store.records import Region, Report, Score
 
 WIDTH_IN, HEIGHT_IN, DPI = 8.0, 4.6, 100
@@ -203,6 +205,9 @@ def _figure() -> Figure:
 
 
 def _png(figure: Figure) -> bytes:
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # a `$` in a name is no formula, and a broken formula would cost the figure
+        text.set_text(clean_lines(text.get_text()))
     buffer = io.BytesIO()
     # Without a `Software` entry the bytes do not change with the version of matplotlib alone.
     figure.savefig(buffer, format="png", metadata={"Software": None})

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio.to_thread
 from fastapi import FastAPI, HTTPException, Path, Query, Request, Response
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
@@ -91,6 +93,10 @@ def create_app(home: Home, jobs: Callable[[], list[JobState]], is_ready: Callabl
     def unusable(request: Request, error: DeltaloopError) -> Response:
         log.error("%s %s: %s", request.method, request.url.path, error)
         return Json({"detail": "the home cannot be read or written now; the log says why"}, 503)
+
+    @app.exception_handler(RequestValidationError)
+    def malformed(request: Request, error: RequestValidationError) -> Response:
+        return Json({"detail": jsonable_encoder(error.errors())}, 422)  # it quotes what was sent: in ASCII
 
     @app.get("/health")
     def health() -> Told:

@@ -24,7 +24,7 @@ import warnings
 import typer
 
 from loop.cli import exchange, facts, looking, operating, planning, running
-from loop.logs import end, tell
+from loop.logs import OneLine, end, tell
 from store.errors import DeltaloopError
 
 TRACEBACK = "DELTALOOP_TRACEBACK"
@@ -89,6 +89,8 @@ def _quiet() -> None:
         os.environ.setdefault(name, value)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s: %(message)s")
+    shown = logging.StreamHandler()
+    shown.setFormatter(OneLine("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=logging.ERROR, handlers=[shown])
     for name in ("loop", "store", "policies"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from loop.cli.arguments import DEFAULT_HOME, ColumnOption, ColumnsOption, HomeOption, LedgerOption, resumable
+from loop.text import one_line
 from store.errors import DeltaloopError
 from store.records import Origin
 
@@ -44,9 +45,9 @@ def import_(
         with make_progress(sys.stderr).bar("import", total) as advance:
             taken = take_in(entries, pool, place.ledger, advance)
     if as_json:
-        print(json.dumps({"source": source, "pool": pool, **vars(taken)}, ensure_ascii=False))
+        print(json.dumps({"source": source, "pool": pool, **vars(taken)}))
     else:
-        print("\n".join(summary_lines(taken, source, pool)))
+        print("\n".join(map(one_line, summary_lines(taken, source, pool))))
     if not taken.added + taken.duplicate:
         num = sum(taken.quarantined.values())
         raise DeltaloopError(f"{source} holds no usable prompt ({num} quarantined); mend it, or name its columns")

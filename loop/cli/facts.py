@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from loop.cli.arguments import DEFAULT_HOME, HomeOption, LedgerOption
+from loop.text import one_line
 from store.errors import DeltaloopError
 
 
@@ -29,10 +30,10 @@ def verify(
         from loop.repair import repair as rebuild
 
         for line in rebuild(place.ledger, place.blobs, place.paths.index):
-            print(f"repair: {line}")
+            print(one_line(f"repair: {line}"))
     found = verify_facts(place.ledger, place.blobs, place.checkpoints, place.paths.index, campaign=name)
     for problem in found.problems:
-        print(problem)
+        print(one_line(problem))
     for digest in found.orphans:
         print(f"orphan: blob {digest} (no row names it, which does no harm: a stage was interrupted, or dropped it)")
     print(f"fingerprint: {found.fingerprint}")
@@ -57,7 +58,7 @@ def gc(
         place.ledger, place.blobs, place.checkpoints, place.paths.home, older_than_s=days * 86_400, dry_run=dry_run
     )
     for one in found:
-        print(f"{one.path}: {one.what}, {one.num_bytes} bytes")
+        print(one_line(f"{one.path}: {one.what}, {one.num_bytes} bytes"))
     print(
         f"{'would remove' if dry_run else 'removed'} {len(found)} file(s) or folder(s),"
         f" {sum(one.num_bytes for one in found) / 1e6:.1f} MB"
@@ -77,7 +78,7 @@ def backup(
     made = back_up(place.ledger, place.blobs, place.checkpoints, place.paths.index, file)
     print(f"wrote {file}: {made.blobs} blobs, {made.checkpoints} checkpoints\nfingerprint: {made.fingerprint}")
     for problem in made.problems:
-        print(problem)
+        print(one_line(problem))
     if made.problems:
         raise DeltaloopError(f"{len(made.problems)} file(s) of {home} are damaged and not in {file}, listed above")
 
@@ -93,4 +94,4 @@ def restore(
     found = restore_home(file, home, ledger)
     print(f"restored {home}: {found.blobs} blobs, {found.checkpoints} checkpoints\nfingerprint: {found.fingerprint}")
     for problem in found.problems:
-        print(f"not in the archive: {problem}")
+        print(one_line(f"not in the archive: {problem}"))

@@ -41,7 +41,7 @@ def status(
         return
     summary = status_of(place, row)
     if as_json:
-        print(json.dumps(summary, allow_nan=False, ensure_ascii=False))
+        print(json.dumps(summary, allow_nan=False))
         return
     if name is None and len(place.ledger.campaigns()) > 1:
         show(campaigns_table(place.ledger.campaigns()))
@@ -69,7 +69,7 @@ def compare(
         find_campaign(place.ledger, name)
     found = compare_campaigns(place.ledger, place.blobs, first, second)
     if as_json:
-        print(json.dumps(json_of(found), allow_nan=False, ensure_ascii=False))
+        print(json.dumps(json_of(found), allow_nan=False))
     else:
         show(comparison_tables(found))
 

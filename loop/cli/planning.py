@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loop.cli.arguments import DEFAULT_HOME, FileArgument, HomeOption, LedgerOption, SetOption, again, resumable, typed
+from loop.text import one_line
 
 if TYPE_CHECKING:
     from loop.bootstrap import Home
@@ -54,7 +55,7 @@ def plan(
         lambda: make_ports(place, settings, make_progress(sys.stderr)),
     )
     if as_json:
-        print(json.dumps(plan_json(planned), allow_nan=False, ensure_ascii=False))
+        print(json.dumps(plan_json(planned), allow_nan=False))
     else:
         show(plan_tables(planned))
 
@@ -89,7 +90,7 @@ def tune(
     rows = study.trials()
     chosen = chosen_of(rows, trial, tuning)
     if as_json:
-        print(json.dumps(report_json(rows, study.importances(), chosen), allow_nan=False, ensure_ascii=False))
+        print(json.dumps(report_json(rows, study.importances(), chosen), allow_nan=False))
     else:
         show(report_tables(rows, study.importances(), chosen))
     if write is not None:
@@ -110,7 +111,8 @@ def _run_study(study: Study, settings: CampaignSettings, tuning: Tune, place: Ho
                 if row.number == number:
                     note_trial(place, settings.name, row)
         told = reason or (f"accuracy {found.worth.accuracy:.3f}, {found.worth.tokens:,.0f} tokens" if found else "")
-        print(f"trial {number}: {told}{' (pruned)' if found and found.pruned else ''}", file=sys.stderr, flush=True)
+        line = f"trial {number}: {told}{' (pruned)' if found and found.pruned else ''}"
+        print(one_line(line), file=sys.stderr, flush=True)
 
     with controlling(place.ledger, f"tune/{settings.name}") as control:
         progress = control.watching(make_progress(sys.stderr))

@@ -134,7 +134,7 @@ def evaluate(
     if target.settings.tracking.mlflow:
         note_evaluation(place, version, reports, target.campaign)
     if as_json:
-        print(json.dumps(report_json(version, target.campaign, reports), allow_nan=False, ensure_ascii=False))
+        print(json.dumps(report_json(version, target.campaign, reports), allow_nan=False))
     else:
         show(report_table(reports))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from loop.dashboard.text import clean
+from loop.text import clean
 from store.records import DeltaHistogram
 
 HERE = "http://deltaloop.invalid"
@@ -100,7 +100,7 @@ def _drawn(view: Mapping[str, Any]) -> Markup:
         "height": 220,
         **view,
     }
-    return Markup(_rendered(clean(json.dumps(spec, ensure_ascii=False))))  # the renderer escapes text
+    return Markup(_rendered(json.dumps(_fit(spec))))  # the renderer escapes text
 
 
 @lru_cache(maxsize=512)
@@ -108,4 +108,17 @@ def _rendered(spec: str) -> str:
     """Kept: a chart takes up to 0.3 s, and completed rounds do not change."""
     import vl_convert
 
-    return vl_convert.vegalite_to_svg(spec).replace(HERE, "")
+    return vl_convert.vegalite_to_svg(spec).replace(f'href="{HERE}', 'href="')
+
+
+def _fit(value: Any) -> Any:
+    """A specification whose texts are clean. Before they are JSON: there, a control character is an escape."""
+    match value:
+        case str():
+            return clean(value)
+        case Mapping():
+            return {key: _fit(held) for key, held in value.items()}
+        case list() | tuple():
+            return [_fit(held) for held in value]
+        case _:
+            return value

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
-from loop.dashboard.text import clean
 from loop.work_done import read_work_done, work_line
 from store.errors import DeltaloopError
 
@@ -28,7 +27,7 @@ async def progress_events(home: Home, campaign: str) -> AsyncIterator[str]:
     told, silent = "", 0
     while True:
         try:
-            now = clean(json.dumps(await anyio.to_thread.run_sync(progress_of, home, campaign), ensure_ascii=False))
+            now = json.dumps(await anyio.to_thread.run_sync(progress_of, home, campaign))
         except DeltaloopError:  # a busy or absent database: the next look will tell
             now = told
         silent = 0 if now != told else silent + 1

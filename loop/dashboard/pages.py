@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
@@ -69,7 +70,7 @@ def add_pages(app: FastAPI, home: Home) -> None:
         if order is Order.STOP:
             raise NoPage("a campaign is stopped by `deltaloop stop`")
         facts.ledger.give_order(_campaign(facts, name).name, order)
-        return RedirectResponse(f"/dashboard/campaigns/{name}", 303)
+        return RedirectResponse(f"/dashboard/campaigns/{quote(name)}", 303)
 
     @router.get("/campaigns/{name}/rounds/{index}/regions")
     def regions(name: Name, index: Index) -> Response:
@@ -111,7 +112,9 @@ def add_pages(app: FastAPI, home: Home) -> None:
         return _page("prompts.html", row=row, found=found, typed=typed, next=last, origins=list(Origin)[:4])
 
     @router.get("/campaigns/{name}/rounds/{index}/candidates")
-    def candidates(name: Name, index: Index, fate: str = "", after: Annotated[int, Query(ge=-1)] = -1) -> Response:
+    def candidates(
+        name: Name, index: Index, fate: str = "", after: Annotated[int, Query(ge=-1, le=2**31 - 1)] = -1
+    ) -> Response:
         row = _round(facts, name, index)
         wanted = Fate(fate) if fate in set(Fate) else None
         found = facts.ledger.page_of_candidates(name, index, wanted, after, PAGE)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from loop.dashboard.text import finalize
+from markupsafe import Markup
+
+from loop.text import clean
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -37,10 +39,17 @@ def _environment() -> Environment:
         loader=PackageLoader("loop.dashboard"),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=finalize,
+        finalize=_fit,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     made.filters["number"] = lambda value, places=2: None if value is None else f"{value:,.{places}f}"
     made.filters["percent"] = lambda value: None if value is None else f"{value:.1%}"
     return made
+
+
+def _fit(value: Any) -> Any:
+    """What templates do to each value before they escape it; what is not known is a dash."""
+    if isinstance(value, Markup):
+        return value
+    return "–" if value is None else clean(str(value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import quote
 
 from loop.dashboard.charts import accuracy_chart, delta_chart, region_chart
 from loop.dashboard.facts import Facts
@@ -41,7 +42,7 @@ def regions_view(facts: Facts, row: RoundRow, *, links: bool = True) -> dict[str
     """The map of a round's regions, each a link to its page if wanted."""
     aims = facts.aims(row)
     regions = aims.regions if aims else ()
-    here = f"/dashboard/campaigns/{row.campaign}/rounds/{row.index}/regions"
+    here = f"/dashboard/campaigns/{quote(row.campaign)}/rounds/{row.index}/regions"
     points = [
         {
             "x": float(point[0]),

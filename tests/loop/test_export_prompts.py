@@ -17,9 +17,11 @@ from loop.export_prompts import Filters, choose, export_prompts, rows_of
 from loop.intake import take_in
 from loop.ports import Ports
 from loop.stages import recorded
+from loop.text import encodable
 from store.errors import DeltaloopError
 from store.records import Admitted, Origin, Prompt, Scores
 from tests.fakes import fake_ports, fake_settings
+from tests.hazards import HAZARDS
 from tests.tiny_models import picture
 
 HOSTILE = '=HYPERLINK("http://x") <script>alert(1)</script> | `x` \x00\x1b[31m\u202e read?'
@@ -145,3 +147,21 @@ def test_what_cannot_be_exported_is_said(ports: Ports, tmp_path: Path) -> None:
     whole = choose(ports.ledger, ports.blobs, "fake", 1, Filters())
     with pytest.raises(DeltaloopError, match="is there already"):
         export_prompts(ports.ledger, ports.blobs, whole, tmp_path / "used", write_shards)
+
+
+def test_every_hazard_comes_back_as_the_text_that_it_is(tmp_path: Path) -> None:
+    ports, student, teacher = fake_ports(tmp_path / "home")
+    texts = {f"{text} number {number}?": text for text in HAZARDS.values() for number in range(2)}
+    seeds = [
+        Prompt.make(question, attributes={"skill": "read", "family": "read", "known_answer": text})
+        for question, text in texts.items()
+    ]
+    take_in(iter(seeds), "fake", ports.ledger, lambda done: None)
+    run_campaign(fake_settings(rounds=1, pool={"name": "fake", "size": 6}), ports, student, teacher)
+    rows = {row["question"]: row for row in exported(ports, tmp_path / "out")}
+    for question, text in texts.items():
+        row = rows[encodable(question)]
+        assert row["skill"] == "read"
+        assert json.loads(row["attributes"])["known_answer"] == encodable(text)
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert not [text for text in HAZARDS.values() if len(text) > 5 and text in card]
