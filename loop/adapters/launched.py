@@ -18,7 +18,7 @@ from loop.config import CampaignSettings
 from loop.ports import Progress, TrainingJob, TrainingRun
 from store.blobs import FileBlobs
 from store.checkpoints import FileCheckpoints
-from store.errors import DeltaloopError
+from store.errors import DeltaloopError, UsageError
 from store.files import write_whole
 
 
@@ -40,6 +40,12 @@ def train_as_ordered(folder: Path, progress: Progress, *, first: bool) -> int:
 
 def _train(orders: Orders, progress: Progress) -> TrainingRun:
     settings = CampaignSettings.model_validate(orders.settings)
+    started, wanted = int(os.environ.get("WORLD_SIZE", "1")), settings.training.hardware.processes
+    if started != wanted:
+        raise UsageError(
+            f"training.hardware.processes = {wanted}, but {started} were started; set distributed_type in"
+            f" {settings.training.hardware.accelerate_config} to what starts them, MULTI_GPU for instance"
+        )
     models = make_models(settings, FileBlobs(Path(orders.blobs)), FileCheckpoints(Path(orders.checkpoints)))
     trainer = DistillingTrainer(models, teacher_scorer(make_samplers(settings, models)))
     job = TrainingJob(

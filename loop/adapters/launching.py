@@ -117,7 +117,7 @@ def check_config(file: str) -> None:
     """UsageError unless a file is one of accelerate's by which whole weights lie in each process.
 
     The student draws its own responses, and those of one process end before those of another: with weights in pieces,
-    each token would have to wait for all processes.
+    each token would have to wait for all processes. MULTI_CPU is MPI's: without it, accelerate starts one process only.
     """
     from accelerate.commands.config.config_args import load_config_from_file
 
@@ -130,6 +130,11 @@ def check_config(file: str) -> None:
             " --config_file FILE` writes one"
         ) from None
     kind = str(getattr(config.distributed_type, "value", config.distributed_type))
+    if kind == "MULTI_CPU":
+        raise UsageError(
+            f"{key} = {file!r}: MULTI_CPU is started by MPI, which is not used here; take MULTI_GPU with use_cpu: true,"
+            " as scripts/campaigns/accelerate/cpu.yaml does"
+        )
     stage = (getattr(config, "deepspeed_config", None) or {}).get("zero_stage", 0)
     if kind in SHARDING or stage == 3:
         raise UsageError(

@@ -12,25 +12,30 @@ from typing import Any
 
 import psutil
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load_file
 
-from loop.adapters.launching import LaunchedTrainer, check_config
+from loop.adapters import launching
+from loop.adapters.launched import train_as_ordered
+from loop.adapters.launching import ORDERS, OUTPUT, LaunchedTrainer, Orders, _outcome, check_config
 from loop.adapters.models import Models
 from loop.adapters.trainer import DistillingTrainer
 from loop.config import CampaignSettings, load_settings
-from loop.ports import TrainingJob
+from loop.ports import TrainingJob, TrainingRun
 from loop.training_settings import Hardware, Training
 from store.blobs import FileBlobs
+from store.checkpoints import FileCheckpoints, folder_digest
 from store.errors import ModelUnusable, UsageError
 from store.records import Version
 from tests.conftest import ROOT
 from tests.tiny_models import WORDS, make_prompts, version_of, write_model
-from tests.trainings import SHORT, Interrupted, Steps
+from tests.trainings import SHORT, Steps
 
+CONFIGS = ROOT / "scripts" / "campaigns" / "accelerate"
 Pair = tuple[Version, Version]
 AHEAD = SHORT.model_copy(update={"sync_steps": 2})
-TWO = AHEAD.model_copy(update={"hardware": Hardware(processes=2, accumulation=2)})
+TWO = Hardware(processes=2, accumulation=2)
+ACCELERATED = TWO.model_copy(update={"accelerate_config": str(CONFIGS / "cpu.yaml")})
 
 
 def launched(models: Models, tmp_path: Path) -> LaunchedTrainer:
@@ -38,38 +43,101 @@ def launched(models: Models, tmp_path: Path) -> LaunchedTrainer:
     return LaunchedTrainer(settings, models, blobs=tmp_path / "blobs", checkpoints=tmp_path / "checkpoints")
 
 
-def test_two_processes_learn_what_one_learns_and_resume(
-    models: Models, pair: Pair, blobs: FileBlobs, tmp_path: Path
-) -> None:
+def job_in(tmp_path: Path, pair: Pair, hardware: Hardware) -> TrainingJob:
     """Responses differ in length, so that a mean of the processes' means would not be the mean over all tokens."""
-    job = TrainingJob(*pair, make_prompts(5, blobs), [1.0] * 5, TWO, seed=11)
-    trainer = launched(models, tmp_path)
-    with pytest.raises(Interrupted):
-        trainer.train(job, work_dir=tmp_path / "work" / "distill", progress=Steps(until=2))
-    assert not [one for one in psutil.Process().children(recursive=True) if "train_process" in " ".join(one.cmdline())]
-    steps = Steps()
-    two = trainer.train(job, work_dir=tmp_path / "work" / "distill", progress=steps)
-    assert steps.done == two.steps == 6
-    alone = TrainingJob(*pair, job.prompts, job.weights, AHEAD, seed=11)
-    one = DistillingTrainer(models).train(alone, work_dir=tmp_path / "one", progress=Steps())
-    assert (two.train_tokens, two.alarm) == (one.train_tokens, "")
-    for ours, theirs in zip(one.history, two.history, strict=True):
-        assert theirs.loss == pytest.approx(ours.loss, rel=1e-3)
-        assert theirs.grad_norm == pytest.approx(ours.grad_norm, rel=1e-3)
-        assert theirs.response_tokens == pytest.approx(ours.response_tokens)
-    weights = [load_file(run.folder / "model.safetensors") for run in (one, two)]
+    prompts = make_prompts(5, FileBlobs(tmp_path / "blobs"))
+    return TrainingJob(*pair, prompts, [1.0] * 5, AHEAD.model_copy(update={"hardware": hardware}), seed=11)
+
+
+def assert_learnt_the_same(ours: TrainingRun, theirs: TrainingRun) -> None:
+    assert (ours.train_tokens, ours.alarm) == (theirs.train_tokens, "")
+    for one, other in zip(ours.history, theirs.history, strict=True):
+        assert one.loss == pytest.approx(other.loss, rel=1e-5)
+        assert one.grad_norm == pytest.approx(other.grad_norm, rel=1e-5)
+        assert one.response_tokens == pytest.approx(other.response_tokens)
+    weights = [load_file(run.folder / "model.safetensors") for run in (ours, theirs)]
+    assert weights[0].keys() == weights[1].keys()
     for name, value in weights[0].items():
-        assert weights[1][name].numpy() == pytest.approx(value.numpy(), abs=1e-4), name
-    assert sorted(path.name for path in (tmp_path / "work").iterdir()) == ["distill"], "the orders are removed"
+        assert weights[1][name].numpy() == pytest.approx(value.numpy(), abs=1e-6), name
 
 
-def test_processes_that_find_a_fault_tell_it_in_one_line(
-    models: Models, pair: Pair, blobs: FileBlobs, tmp_path: Path
+class Killing(Steps):
+    """Progress that ends this very process as `kill -9` does, after a number of steps."""
+
+    def _advance(self, done: int, /) -> None:
+        self.done += done
+        if self.done >= self.until:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def train_and_be_killed(tmp_path: Path, student: Path, teacher: Path, work: Path) -> None:
+    """A controller that starts two processes by accelerate and is killed after two steps."""
+    launching.LOOK_S = 0.01
+    models = Models(FileBlobs(tmp_path / "blobs"), FileCheckpoints(tmp_path / "checkpoints"), device="cpu", threads=1)
+    job = job_in(tmp_path, (version_of(student), version_of(teacher)), ACCELERATED)
+    launched(models, tmp_path).train(job, work_dir=work, progress=Killing(until=2))
+
+
+CONTROLLER = """
+import sys
+from pathlib import Path
+from tests.loop.adapters.test_launching import train_and_be_killed
+
+train_and_be_killed(*map(Path, sys.argv[1:]))
+"""
+
+
+def test_torchrun_and_accelerate_learn_what_one_process_learns_and_a_killed_controller_changes_nothing(
+    models: Models, pair: Pair, tmp_path: Path
 ) -> None:
+    one = DistillingTrainer(models).train(
+        job_in(tmp_path, pair, Hardware()), work_dir=tmp_path / "one", progress=Steps()
+    )
+    trainer, work, steps = launched(models, tmp_path), tmp_path / "work" / "distill", Steps()
+    two = trainer.train(job_in(tmp_path, pair, TWO), work_dir=tmp_path / "work" / "torchrun", progress=steps)
+    assert steps.done == two.steps == 6
+    assert_learnt_the_same(two, one)
+
+    sources = [version.source for version in pair]
+    command = [sys.executable, "-c", CONTROLLER, str(tmp_path), *sources, str(work)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    assert subprocess.run(command, env=environment, cwd=ROOT, timeout=120).returncode == -signal.SIGKILL
+    _eventually(lambda: None if _training(work) else True)
+    assert (work / "inputs").exists()
+    assert not (work / "model").exists()
+    again = trainer.train(job_in(tmp_path, pair, ACCELERATED), work_dir=work, progress=Steps())
+    assert folder_digest(again.folder) == folder_digest(two.folder)
+    assert again.history == two.history
+
+
+def _training(work: Path) -> list[psutil.Process]:
+    """Processes that train for the controller of a folder, whoever started them."""
+    folder = str(work.parent / "launch-")
+    return [one for one in psutil.process_iter() if any(word.startswith(folder) for word in _words(one))]
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def test_processes_that_find_a_fault_tell_it_in_one_line(models: Models, pair: Pair, tmp_path: Path) -> None:
     other = version_of(write_model(tmp_path / "other", seed=2, words=(*WORDS[:-1], "zebra")))
-    job = TrainingJob(pair[0], other, make_prompts(4, blobs), [1.0] * 4, TWO, seed=11)
+    job = job_in(tmp_path, (pair[0], other), TWO)
     with pytest.raises(ModelUnusable, match="the first is 'thing'"):
         launched(models, tmp_path).train(job, work_dir=tmp_path / "work" / "distill", progress=Steps())
+
+
+def test_fewer_processes_than_ordered_are_told(models: Models, pair: Pair, tmp_path: Path) -> None:
+    hardware = Hardware(processes=2, accelerate_config="one.yaml")
+    orders = launched(models, tmp_path)._orders(job_in(tmp_path, pair, hardware), tmp_path / "work")
+    (tmp_path / OUTPUT).touch()
+    (tmp_path / ORDERS).write_bytes(TypeAdapter(Orders).dump_json(orders))
+    assert train_as_ordered(tmp_path, Steps(), first=True) == 1
+    with pytest.raises(UsageError, match=r"processes = 2, but 1 were started; set distributed_type in one\.yaml"):
+        _outcome(tmp_path, 1)
 
 
 def test_what_processes_cannot_do_is_refused_when_the_file_is_read(tmp_path: Path) -> None:
@@ -89,11 +157,13 @@ def test_what_processes_cannot_do_is_refused_when_the_file_is_read(tmp_path: Pat
 
 
 def test_only_what_leaves_whole_weights_in_each_process_is_taken_of_accelerate(tmp_path: Path) -> None:
-    shipped = ROOT / "scripts" / "campaigns" / "accelerate" / "deepspeed_zero2.yaml"
-    check_config(str(shipped))
+    shipped = CONFIGS / "deepspeed_zero2.yaml"
+    for file in CONFIGS.glob("*.yaml"):
+        check_config(str(file))
     text = shipped.read_text(encoding="utf-8")
     for wrong, message in (
         (text.replace("zero_stage: 2", "zero_stage: 3"), "DEEPSPEED ZeRO-3 keeps the weights in pieces"),
+        (text.replace("DEEPSPEED", "MULTI_CPU"), "MULTI_CPU is started by MPI"),
         (text.replace("DEEPSPEED", "FSDP"), "FSDP keeps the weights in pieces"),
         ("- nothing: [", "is no configuration of accelerate"),
         ("unheard_of: 1", "is no configuration of accelerate"),
@@ -101,25 +171,6 @@ def test_only_what_leaves_whole_weights_in_each_process_is_taken_of_accelerate(t
         (tmp_path / "wrong.yaml").write_text(wrong, encoding="utf-8")
         with pytest.raises(UsageError, match=message):
             check_config(str(tmp_path / "wrong.yaml"))
-
-
-CONTROLLER = """
-import sys
-from pathlib import Path
-from loop.adapters.launching import started
-
-with started([sys.executable, "-m", "tests.waiting_process", sys.argv[1]], Path(sys.argv[1]), 1) as processes:
-    processes.wait()
-"""
-
-
-def test_a_killed_controller_leaves_no_process_that_trains(tmp_path: Path) -> None:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    controller = subprocess.Popen([sys.executable, "-c", CONTROLLER, str(tmp_path)], env=environment, cwd=ROOT)
-    pid = _eventually(lambda: int((tmp_path / "pid").read_text()))
-    controller.send_signal(signal.SIGKILL)
-    controller.wait()
-    _eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE or None)
 
 
 def _eventually(look: Any, within_s: float = 60.0) -> Any:
