@@ -81,7 +81,7 @@ class LineProgress:
 
     @contextmanager
     def bar(self, label: str, total: int | None) -> Iterator[Advance]:
-        """Lines of the form `label 320/4800 118/s`; `label 320 118/s` where the end is unknown."""
+        """Lines of the form `label 320/4800 118/s, 38 s left`; `label 320 118/s` where the end is unknown."""
         begun, done = self._clock(), 0
         of = "" if total is None else f"/{total}"
 
@@ -92,7 +92,8 @@ class LineProgress:
             if now - self._told >= self._every_s:
                 self._told = now
                 rate = done / max(now - begun, 1e-9)
-                print(f"{label} {done}{of} {rate:.3g}/s", file=self._stream, flush=True)
+                left = "" if total is None or not rate else f", {max(total - done, 0) / rate:.0f} s left"
+                print(f"{label} {done}{of} {rate:.3g}/s{left}", file=self._stream, flush=True)
 
         yield advance
 
