@@ -36,6 +36,11 @@ def test_no_python_file_is_too_long() -> None:
     assert {path: lines for path, lines in lengths.items() if lines > MAX_LINES} == {}
 
 
+def test_where_processes_share_the_suite_a_file_stays_in_one(request: pytest.FixtureRequest) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        assert request.node.nodeid.endswith(f"@{request.path}"), "the marks of conftest.py did not reach pytest-xdist"
+
+
 @pytest.mark.parametrize("modules", ["loop.round", "loop.campaign, loop.stages, loop.config, loop.ports, loop.cli"])
 def test_the_core_loads_nothing_heavy(modules: str) -> None:
     assert loaded_by(f"import {modules}").isdisjoint(HEAVY)
