@@ -13,7 +13,10 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from loop.adapters.adapting import ADAPTER, make_trainable, merge_adapter, save_adapter
+from loop.adapters.models import load
 from loop.embedded.architecture import build_model, build_processor
+from loop.training_settings import Lora
 from store.blobs import FileBlobs
 from store.checkpoints import folder_digest
 from store.records import Prompt, Role, Version
@@ -84,6 +87,21 @@ def byte_tokenizer(special: Sequence[str] = ("<|im_start|>", "<|im_end|>")) -> P
         additional_special_tokens=list(special),
         clean_up_tokenization_spaces=False,
     )
+
+
+def write_adapted(folder: Path, base: Version, *, seed: int, targets: str = "all-linear", size: float = 0.1) -> Path:
+    """A student as a training leaves it that adapted `base`: merged, with the adapter beside it, of random weights."""
+    loaded = load(base.source, name="base", device="cpu", dtype=torch.float32)
+    make_trainable(loaded.model, Lora(rank=4, alpha=8, targets=targets), seed)
+    random = torch.Generator().manual_seed(seed)
+    for name, weight in loaded.model.named_parameters():
+        if "lora_B" in name:  # PEFT begins with zeros there: an adapter that changes nothing
+            weight.data.normal_(std=size, generator=random)
+    save_adapter(loaded.model, base.id, folder / ADAPTER)
+    merge_adapter(loaded.model)
+    loaded.model.save_pretrained(folder)
+    loaded.processor.save_pretrained(folder)
+    return folder
 
 
 def version_of(folder: Path, role: Role = Role.STUDENT) -> Version:

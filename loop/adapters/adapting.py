@@ -22,6 +22,9 @@ from loop.training_settings import Lora
 from store.errors import UsageError
 from store.records import derive_seed
 
+ADAPTER = "adapter"
+"""Folder of the adapter in that of its version."""
+
 
 def check_quantization(lora: Lora) -> None:
     """UsageError if weights of few bits are asked for, and what holds them is not installed."""

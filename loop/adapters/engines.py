@@ -57,7 +57,7 @@ def make_models(settings: CampaignSettings, blobs: Blobs, checkpoints: Checkpoin
 
 def make_samplers(settings: CampaignSettings, models: Models) -> EngineSamplers:
     """The engines that the settings name; each starts when a version is opened on it."""
-    return EngineSamplers({role: _samplers(role, _engine(role, settings), models) for role in Role})
+    return EngineSamplers({role: _samplers(role, settings, models) for role in Role})
 
 
 def teacher_scorer(samplers: EngineSamplers) -> Callable[[Version], Scorer] | None:
@@ -71,9 +71,11 @@ def _engine(role: Role, settings: CampaignSettings) -> Engine:
     return engine
 
 
-def _samplers(role: Role, engine: Engine, models: Models) -> Samplers:
+def _samplers(role: Role, settings: CampaignSettings, models: Models) -> Samplers:
+    engine = _engine(role, settings)
     if isinstance(engine, ServerEngine):
         return ServerSamplers(engine, models.blobs)
     if isinstance(engine, VllmEngine):
-        return VllmSamplers(engine, models.blobs, models.checkpoints, dtype=models.dtype)
+        rank = settings.training.lora.rank if role is Role.STUDENT else 0  # the others are not trained
+        return VllmSamplers(engine, models.blobs, models.checkpoints, dtype=models.dtype, lora_rank=rank)
     return TransformersSamplers(models)

@@ -48,10 +48,7 @@ class Probe:
 
     def check(self, scorer: Scorer, name: str) -> float:
         """The mean difference of the scorer's log-probabilities, in nats. ModelUnusable if it is too large."""
-        served = scorer.score([self.prompt], [self.response], top=0)[0].given
-        if not len(served):
-            raise ModelUnusable(f"{name}: a question with a picture does not fit into its context; raise max_model_len")
-        difference = float(np.abs(served - self.log_probs).mean())
+        difference = self._difference(scorer, name)
         if not difference <= TOLERANCE[self.dtype]:  # which NaN is not either
             raise ModelUnusable(
                 f"{name}: the engine does not serve this version: its log-probabilities of a probe differ from those of"
@@ -59,6 +56,24 @@ class Probe:
                 ' use kind = "transformers", and report the model'
             )
         return difference
+
+    def check_adapter(self, adapted: Scorer, base: Scorer, name: str) -> None:
+        """As `check`; besides, an engine's adapter must halve the difference that the engine has without it.
+
+        A small adapter lies within the tolerance, so that an engine which ignores it would pass. ModelUnusable if not.
+        """
+        with_it, without = self.check(adapted, name), self._difference(base, name)
+        if not with_it <= without / 2:
+            raise ModelUnusable(
+                f"{name}: its adapter brings the engine's log-probabilities of a probe from {without:.6f} to"
+                f" {with_it:.6f} nats a token of transformers', which does not show that it is served"
+            )
+
+    def _difference(self, scorer: Scorer, name: str) -> float:
+        served = scorer.score([self.prompt], [self.response], top=0)[0].given
+        if not len(served):
+            raise ModelUnusable(f"{name}: a question with a picture does not fit into its context; raise max_model_len")
+        return float(np.abs(served - self.log_probs).mean())
 
 
 def make_probe(folder: str, blobs: Aside, *, name: str, dtype: str) -> Probe:

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from loop.adapters.adapting import make_trainable, merge_adapter, save_adapter
+from loop.adapters.adapting import ADAPTER, make_trainable, merge_adapter, save_adapter
 from loop.adapters.distillation_loop import Distillation, training_arguments
 from loop.adapters.lora import with_adapter
 from loop.adapters.models import Loaded, Models
@@ -116,7 +116,7 @@ def write_model(student: Loaded, folder: Path, job: TrainingJob, models: Models)
     An adapter is merged into the student, in float32, and written beside it for the version that it was trained on.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    adapter = folder / "adapter"
+    adapter = folder / ADAPTER
     save_adapter(student.model, job.student.id, adapter)
     if job.settings.lora.bits:
         student = models.fresh(job.student)

@@ -1,6 +1,8 @@
 """vLLM in this process: prompts -> token ids and pictures -> `n` samples in one request, or scores of a response.
 
     open(version) -> engine of that version: a fresh one, probed (`probing`), before it answers anything
+                     where the engine that runs holds what the version's adapter was trained on: that one, and the
+                     adapter, probed likewise (`vllm_adapters`)
     sleep = true  -> its memory is given back after each use; on waking it is probed again
 
 Weights are never exchanged inside an engine: reloading has served stale ones for image models.
@@ -10,9 +12,8 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from loop.adapters.aside import Aside
@@ -22,6 +23,8 @@ from loop.adapters.probing import Probe, make_probe
 from loop.adapters.prompt_logprobs import UNSCORED, given_scores, token_scores
 from loop.adapters.reading import Reader, load_reader
 from loop.adapters.server_wire import CONTEXT_IS_FULL
+from loop.adapters.vllm_adapters import Reach, read_adapter
+from loop.adapters.vllm_running import Running, start_llm
 from loop.engine_settings import VllmEngine
 from loop.ports import SamplingJob, TokenScores
 from store.errors import ModelUnusable
@@ -32,8 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_TOP = 256
-"""Likeliest tokens per place that an engine tells, at most."""
 SEEDS = 1 << 62
 """Request seeds are below this: vLLM adds the index of the sample, and keeps 64 bits."""
 NEVER = -100.0
@@ -41,7 +42,7 @@ NEVER = -100.0
 
 
 class VllmSamplers:
-    """Runs one engine, of the version that was opened last."""
+    """Runs one engine: of the version that was opened last, or of the one that its adapter was trained on."""
 
     def __init__(
         self,
@@ -50,101 +51,93 @@ class VllmSamplers:
         checkpoints: Checkpoints,
         *,
         dtype: str,
-        start: Callable[..., Any] | None = None,
+        lora_rank: int = 0,
+        start: Callable[..., tuple[Any, Reach]] = start_llm,
     ) -> None:
-        """`start` makes an engine of a folder, as `start_llm` does, which is what is left out."""
+        """Versions may come with adapters of up to `lora_rank`. `start` makes an engine of a folder."""
         self._engine = engine
         self._blobs = Aside(blobs)
         self._checkpoints = checkpoints
         self._dtype = dtype
-        self._start = start or start_llm
+        self._rank = lora_rank
+        self._start = start
         self._probes: dict[str, Probe] = {}
-        self._running: VllmSampler | None = None
+        self._running: Running | None = None
+        self._opened: dict[Version, VllmSampler] = {}
 
     def open(self, version: Version) -> VllmSampler:
-        """A sampler of one version; the engine of another version is ended. ModelUnusable if it cannot start."""
-        if self._running is None or self._running.version != version:
-            self.close()
-            name, folder = f"{version.source} ({version.id[:12]})", source_folder(version.source, self._checkpoints)
-            if version.id not in self._probes:
-                self._probes[version.id] = make_probe(folder, self._blobs, name=name, dtype=self._dtype)
-            reader, probe = load_reader(folder, name=name), self._probes[version.id]
-            llm = self._start(folder, self._engine, name=name, dtype=self._dtype)
-            self._running = VllmSampler(version, reader, self._blobs, llm, probe, sleeps=self._engine.sleep)
-            try:
-                probe.check(self._running, name)
-            except ModelUnusable:
-                self.close()
-                raise
-        return self._running
+        """A sampler of one version, on the engine that runs if that can answer as it; else that one is ended.
+
+        ModelUnusable if no engine can.
+        """
+        if version not in self._opened:
+            folder = source_folder(version.source, self._checkpoints)
+            self._opened[version] = self._adapted(version, folder) or self._started(version, folder)
+        return self._opened[version]
 
     def close(self) -> None:
         """End the engine, and give back its memory."""
+        self._opened.clear()
         if self._running is not None:
             self._running.llm.llm_engine.engine_core.shutdown()
             self._running = None
             gc.collect()
 
+    def _started(self, version: Version, folder: str) -> VllmSampler:
+        """On a fresh engine, of the whole version."""
+        self.close()
+        reader, probe = self._reader_and_probe(version, folder)
+        llm, reach = self._start(folder, self._engine, name=reader.name, dtype=self._dtype, rank=self._rank)
+        self._running = Running(version, llm, reach=reach, rank=self._rank, sleeps=self._engine.sleep)
+        sampler = VllmSampler(version, reader, self._blobs, self._running, probe)
+        try:
+            probe.check(sampler, reader.name)
+        except ModelUnusable:
+            self.close()
+            raise
+        return sampler
 
-def start_llm(folder: str, engine: VllmEngine, *, name: str, dtype: str) -> Any:
-    """A vLLM engine on a model folder. ModelUnusable if vLLM is absent, or cannot run it."""
-    for key, value in {
-        "VLLM_NO_USAGE_STATS": "1",  # it would report to its makers
-        "VLLM_LOGGING_LEVEL": "WARNING",
-        "VLLM_LOGGING_STREAM": "ext://sys.stderr",
-    }.items():
-        os.environ.setdefault(key, value)
-    try:
-        from vllm import LLM
-        from vllm.platforms import current_platform
-    except ImportError as error:
-        raise ModelUnusable(
-            f"{name}: vLLM is not installed ({error}); pip install 'deltaloop[vllm]', or set kind = \"transformers\""
-        ) from error
-    if engine.sleep and not current_platform.is_sleep_mode_available():
-        raise ModelUnusable(f"{name}: vLLM cannot sleep on {current_platform.device_type}; set sleep = false")
-    try:
-        return LLM(
-            model=folder,
-            dtype=dtype,
-            max_model_len=engine.max_model_len,
-            tensor_parallel_size=engine.tensor_parallel,
-            gpu_memory_utilization=engine.memory_share,
-            enable_sleep_mode=engine.sleep,
-            enable_prefix_caching=True,
-            max_logprobs=MAX_TOP,
-            generation_config="vllm",  # sampling is what the campaign says, whatever the folder recommends
-            seed=0,
-            **(_on_cpu(engine) if current_platform.is_cpu() else {}),
-        )
-    except (ValueError, RuntimeError, OSError, ImportError) as error:
-        raise ModelUnusable(
-            f"{name}: vLLM does not start: {error}; see `deltaloop doctor`, lower memory_share or max_model_len, or set"
-            ' kind = "transformers"'
-        ) from error
+    def _adapted(self, version: Version, folder: str) -> VllmSampler | None:
+        """On the engine that runs, by the version's adapter; None where that cannot be."""
+        running, adapter = self._running, read_adapter(folder)
+        if running is None or adapter is None or not running.takes(adapter):
+            return None
+        base = self._opened[running.version]
+        reader, probe = self._reader_and_probe(version, folder)
+        try:
+            with base.awake():
+                lora = running.put_on(adapter, version)
+                sampler = VllmSampler(version, reader, self._blobs, running, probe, lora)
+                probe.check_adapter(sampler, base, reader.name)
+        except ModelUnusable as error:
+            log.warning(
+                "%s: a fresh engine is started, as the one that runs does not do with its adapter: %s",
+                reader.name,
+                error,
+            )
+            return None
+        return sampler
 
-
-def _on_cpu(engine: VllmEngine) -> dict[str, Any]:
-    """What a CPU needs: no compiling, which takes longer than it saves, and prompts that are never cut.
-
-    vLLM 0.32 fails there when it cuts the prompt of a request with a seed ("CPU Generator does not use offset").
-    """
-    tokens = max(4096, engine.max_model_len)
-    return {"enforce_eager": True, "enable_chunked_prefill": False, "max_num_batched_tokens": tokens}
+    def _reader_and_probe(self, version: Version, folder: str) -> tuple[Reader, Probe]:
+        name = f"{version.source} ({version.id[:12]})"
+        if version.id not in self._probes:
+            self._probes[version.id] = make_probe(folder, self._blobs, name=name, dtype=self._dtype)
+        return load_reader(folder, name=name), self._probes[version.id]
 
 
 class VllmSampler:
     """Draws and scores responses of one version on one engine."""
 
-    def __init__(self, version: Version, reader: Reader, blobs: Blobs, llm: Any, probe: Probe, *, sleeps: bool) -> None:
+    def __init__(
+        self, version: Version, reader: Reader, blobs: Blobs, running: Running, probe: Probe, lora: Any | None = None
+    ) -> None:
+        """With `lora`, which makes a request one of an adapter, each request carries it."""
         self.version = version
-        self.llm = llm
+        self.running = running
         self._reader = reader
         self._blobs = blobs
         self._probe = probe
-        self._sleeps = sleeps
-        self._asleep = False
-        self._in_use = False
+        self._lora = lora
 
     def sample(self, job: SamplingJob) -> Iterator[list[Sample]]:
         """Yield the samples of `settings.batch` prompts at a time, in the order of the prompts.
@@ -186,17 +179,20 @@ class VllmSampler:
             ]
 
     def score(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[int]], *, top: int) -> list[TokenScores]:
-        """Log-probabilities of each response's tokens and of the `top` (at most `MAX_TOP`) likeliest ones.
+        """Log-probabilities of each response's tokens and of the `top` (at most `vllm_running.MAX_TOP`) likeliest ones.
 
         vLLM tells `prompt_logprobs` of the whole prompt, place by place; of given tokens alone it tells no more than
         them, where it can and the prompts are text. Of a response that does not fit into `max_model_len`, nothing.
         """
         from vllm import SamplingParams
 
+        if self.running.adapts and len(prompts) > 1:  # scored together, they miss their adapters (vLLM's issue 16668)
+            pairs = zip(prompts, responses, strict=True)
+            return [own for prompt, response in pairs for own in self.score([prompt], [response], top=top)]
         requests = [self._request(prompt, response) for prompt, response in zip(prompts, responses, strict=True)]
         plain = {"max_tokens": 1, "temperature": 0.0}  # one token is generated, as vLLM generates always; it is dropped
         # How many tokens a picture takes, only the engine knows; the response's place must be said in tokens.
-        if top == 0 and not any(prompt.images for prompt in prompts) and scores_given_ids(self.llm):
+        if top == 0 and not any(prompt.images for prompt in prompts) and scores_given_ids(self.running.llm):
             params = [
                 SamplingParams(
                     prompt_logprob_token_ids=[[token] for token in response],
@@ -242,9 +238,9 @@ class VllmSampler:
         from vllm.exceptions import VLLMClientError, VLLMError
         from vllm.v1.engine.exceptions import EngineDeadError
 
-        with self._awake():
+        with self.awake():
             try:
-                return list(self.llm.generate(requests, params, use_tqdm=False))
+                return list(self.running.llm.generate(requests, params, use_tqdm=False, lora_request=self._lora))
             except (VLLMClientError, ValueError) as error:
                 if CONTEXT_IS_FULL.search(str(error)):
                     raise _TooLong(str(error)) from None
@@ -255,24 +251,9 @@ class VllmSampler:
                     ' kind = "transformers"'
                 ) from error
 
-    @contextmanager
-    def _awake(self) -> Iterator[None]:
-        """An engine that is awake, and was probed since it woke; put to sleep again by whoever woke it."""
-        if self._in_use:
-            yield
-            return
-        self._in_use = True
-        try:
-            if self._asleep:
-                self.llm.wake_up()
-                self._asleep = False
-                self._probe.check(self, self._reader.name)
-            yield
-        finally:
-            self._in_use = False
-            if self._sleeps:
-                self.llm.sleep(level=1)
-                self._asleep = True
+    def awake(self) -> AbstractContextManager[None]:
+        """A block in which the engine is awake; if it was woken, it has proved that it still serves this version."""
+        return self.running.awake(lambda: self._probe.check(self, self._reader.name))
 
     def _sample(self, prompt: Prompt, index: int, seed: int, completion: Any | None) -> Sample:
         if completion is None:

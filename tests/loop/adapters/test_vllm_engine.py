@@ -1,5 +1,7 @@
 """vLLM in process. With a fake engine: which version is served, and when it sleeps. With a real one: what only it can.
 
+Versions that are adapters: test_vllm_adapters.py.
+
 tests/vllm_environment/test_in_process.py runs this file where vLLM is.
 """
 
@@ -7,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,9 @@ import pytest
 from loop.adapters.models import Models
 from loop.adapters.reading import load_reader
 from loop.adapters.sampler import TransformersSamplers
-from loop.adapters.vllm_engine import VllmSampler, VllmSamplers, start_llm
+from loop.adapters.vllm_adapters import Reach
+from loop.adapters.vllm_engine import VllmSampler, VllmSamplers
+from loop.adapters.vllm_running import Running
 from loop.config import Sampling
 from loop.engine_settings import VllmEngine
 from loop.ports import SamplingJob
@@ -26,6 +29,7 @@ from store.blobs import FileBlobs
 from store.checkpoints import FileCheckpoints
 from store.errors import ModelUnusable
 from store.records import Prompt, Version
+from tests.fake_vllm import fake_samplers
 from tests.tiny_models import make_prompts, version_of, write_byte_model, write_model
 
 WARM = Sampling(temperature=1.0, max_tokens=12, batch=8)
@@ -35,12 +39,6 @@ NEEDS_VLLM = pytest.mark.skipif(
 )
 
 
-def samplers_of(
-    blobs: FileBlobs, checkpoints: FileCheckpoints, engine: VllmEngine, start: Callable[..., Any] = start_llm
-) -> VllmSamplers:
-    return VllmSamplers(engine, blobs, checkpoints, dtype="float32", start=start)
-
-
 @NEEDS_VLLM
 def test_vllm_answers_as_a_text_only_model_does_in_transformers(
     tmp_path: Path, blobs: FileBlobs, checkpoints: FileCheckpoints
@@ -48,7 +46,7 @@ def test_vllm_answers_as_a_text_only_model_does_in_transformers(
     version = version_of(write_byte_model(tmp_path / "model", seed=0))
     prompts = make_prompts(6, blobs, images=False)
     greedy = WARM.model_copy(update={"temperature": 0.0})
-    samplers = samplers_of(blobs, checkpoints, SMALL)
+    samplers = VllmSamplers(SMALL, blobs, checkpoints, dtype="float32")
     reference = TransformersSamplers(Models(blobs, checkpoints, device="cpu", threads=1)).open(version)
     theirs, ours = (
         [one.text for chunk in sampler.sample(SamplingJob(prompts, 1, 0, greedy)) for one in chunk]
@@ -79,7 +77,7 @@ class ScoringLlm:
         self.llm_engine = SimpleNamespace(vllm_config=SimpleNamespace(use_v2_model_runner=can))
         self.asked: list[Any] = []
 
-    def generate(self, requests: list[dict[str, Any]], params: list[Any], *, use_tqdm: bool) -> list[Any]:
+    def generate(self, requests: list[dict[str, Any]], params: list[Any], **_: Any) -> list[Any]:
         self.asked = params
         return [self._scored(request["prompt_token_ids"], own) for request, own in zip(requests, params, strict=True)]
 
@@ -98,53 +96,14 @@ def test_vllm_is_asked_for_given_tokens_alone_where_it_can(
     tmp_path: Path, blobs: FileBlobs, can: bool, images: int, asks_ids: bool
 ) -> None:
     reader = load_reader(str(write_model(tmp_path / "model", seed=0)), name="model")
-    llm = ScoringLlm(can=can)
-    sampler = VllmSampler(version_of(tmp_path / "model"), reader, blobs, llm, probe=None, sleeps=False)  # type: ignore[arg-type]
+    llm, version = ScoringLlm(can=can), version_of(tmp_path / "model")
+    running = Running(version, llm, reach=Reach.NONE, rank=0, sleeps=False)
+    sampler = VllmSampler(version, reader, blobs, running, probe=None)  # type: ignore[arg-type]
     prompts = make_prompts(2, blobs, images=bool(images))
     scores = sampler.score(prompts, [[7, 8, 9], [5]], top=0)
     assert [own.given.tolist() for own in scores] == [[-7.0, -8.0, -9.0], [-5.0]]
     assert [own.top_ids.shape for own in scores] == [own.top.shape for own in scores] == [(3, 0), (1, 0)]
     assert all((own.prompt_logprob_token_ids is not None) is asks_ids for own in llm.asked)
-
-
-class FakeLlm:
-    """An engine that holds some version, which need not be the one that it was asked for."""
-
-    def __init__(self, held: str) -> None:
-        self.held = held
-        self.calls: list[str] = []
-        self.llm_engine = self
-        self.engine_core = self
-
-    def shutdown(self) -> None:
-        self.calls.append("end")
-
-    def sleep(self, level: int) -> None:
-        self.calls.append(f"sleep {level}")
-
-    def wake_up(self) -> None:
-        self.calls.append("wake")
-
-
-class FakeScores:
-    """Makes a `VllmSampler` score with transformers what its fake engine holds."""
-
-    def __init__(self, models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.started: list[FakeLlm] = []
-        self.stale: str | None = None
-
-        def score(sampler: VllmSampler, prompts: Any, responses: Any, *, top: int) -> Any:
-            with sampler._awake():
-                sampler.llm.calls.append("score")
-                held = version_of(Path(sampler.llm.held))
-                own = TransformersSamplers(models).open(held)
-                return own.score(prompts, responses, top=top)
-
-        monkeypatch.setattr(VllmSampler, "score", score)
-
-    def start(self, folder: str, engine: VllmEngine, **_: str) -> FakeLlm:
-        self.started.append(FakeLlm(self.stale or folder))
-        return self.started[-1]
 
 
 @pytest.fixture
@@ -155,10 +114,7 @@ def pair(tmp_path: Path) -> tuple[Version, Version]:
 def test_each_version_gets_a_fresh_engine_and_the_last_one_is_ended(
     pair: tuple[Version, Version], blobs: FileBlobs, checkpoints: FileCheckpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    samplers = samplers_of(blobs, checkpoints, SMALL)
-    models = Models(samplers._blobs, checkpoints, device="cpu", threads=1)
-    fake = FakeScores(models, monkeypatch)
-    samplers._start = fake.start
+    fake, samplers = fake_samplers(SMALL, blobs, checkpoints, monkeypatch)
     first = samplers.open(pair[0])
     assert samplers.open(pair[0]) is first
     samplers.open(pair[1])
@@ -168,9 +124,7 @@ def test_each_version_gets_a_fresh_engine_and_the_last_one_is_ended(
 def test_an_engine_that_serves_another_version_is_refused_and_ended(
     pair: tuple[Version, Version], blobs: FileBlobs, checkpoints: FileCheckpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    samplers = samplers_of(blobs, checkpoints, SMALL)
-    fake = FakeScores(Models(samplers._blobs, checkpoints, device="cpu", threads=1), monkeypatch)
-    samplers._start = fake.start
+    fake, samplers = fake_samplers(SMALL, blobs, checkpoints, monkeypatch)
     fake.stale = pair[0].source
     with pytest.raises(ModelUnusable, match=f"{pair[1].id[:12]}.*does not serve this version"):
         samplers.open(pair[1])
@@ -180,9 +134,8 @@ def test_an_engine_that_serves_another_version_is_refused_and_ended(
 def test_an_engine_that_sleeps_is_probed_each_time_it_wakes(
     pair: tuple[Version, Version], blobs: FileBlobs, checkpoints: FileCheckpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    samplers = samplers_of(blobs, checkpoints, SMALL.model_copy(update={"sleep": True}))
-    fake = FakeScores(Models(samplers._blobs, checkpoints, device="cpu", threads=1), monkeypatch)
-    samplers._start = fake.start
+    sleepy = SMALL.model_copy(update={"sleep": True})
+    fake, samplers = fake_samplers(sleepy, blobs, checkpoints, monkeypatch)
     opened = samplers.open(pair[0])
     prompts = make_prompts(1, blobs)
     opened.score(prompts, [[1, 2]], top=1)
