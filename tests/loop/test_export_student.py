@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from loop.campaign import run_campaign
 from loop.export_student import card, export_student, lineage_of
-from loop.ports import Ports
+from loop.ports import Ports, Progress, TrainingJob, TrainingRun
 from loop.stages import recorded
 from store.errors import DeltaloopError
 from store.records import Trained, TrainingSet, Version
-from tests.fakes import fake_ports, fake_settings, knowledge_of
+from tests.fakes import FakeTrainer, fake_ports, fake_settings, knowledge_of
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,25 @@ def test_the_promoted_student_is_written_with_its_lineage(finished: tuple[Ports,
         assert trained.version.id in text
     for fact in ("fake:student", "fake:teacher", "| base student |", "| round 2 |", "hard", "Python", "torch"):
         assert fact in text
+
+
+class AdapterTrainer(FakeTrainer):
+    """Leaves the adapter that it trained in the student's folder."""
+
+    def train(self, job: TrainingJob, *, work_dir: Path, progress: Progress) -> TrainingRun:
+        run = super().train(job, work_dir=work_dir, progress=progress)
+        assert run.folder is not None
+        (run.folder / "adapter").mkdir(exist_ok=True)
+        (run.folder / "adapter" / "adapter_config.json").write_text(job.student.id)
+        return run
+
+
+def test_the_adapter_of_a_student_goes_with_it(tmp_path: Path) -> None:
+    ports, student, teacher = fake_ports(tmp_path)
+    ports = replace(ports, trainer=AdapterTrainer(ports.checkpoints, lambda _: None))  # type: ignore[arg-type]
+    run_campaign(fake_settings(rounds=1), ports, student, teacher)
+    export_student(ports.ledger, ports.blobs, ports.checkpoints, "fake", tmp_path / "student", round=1)
+    assert (tmp_path / "student" / "adapter" / "adapter_config.json").read_text() == student.id
 
 
 def test_a_round_s_candidate_has_the_lineage_up_to_it(finished: tuple[Ports, Version]) -> None:

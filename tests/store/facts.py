@@ -130,6 +130,10 @@ def unit_vectors(ids: list[str], seed: int = 0, d: int = 8) -> dict[str, np.ndar
     return dict(zip(sorted(ids), made.astype(np.float32), strict=True))
 
 
+ADAPTER = "adapter/adapter_model.safetensors"
+"""The checkpoint was trained as an adapter, which belongs to it like any other file."""
+
+
 class FilledHome:
     """A home that `fill` puts one of everything into."""
 
@@ -141,7 +145,7 @@ class FilledHome:
         self.indices = folder / "index"
         self.image = digest(b"an image")
         self.output = digest(b'{"stage": "output"}')
-        self.checkpoint = digest_of({"model.safetensors": digest(b"weights")})
+        self.checkpoint = digest_of({"model.safetensors": digest(b"weights"), ADAPTER: digest(b"low rank")})
 
     def fill(self, order: Callable[[list], list] = list) -> None:
         """Fill it; `order` shuffles whatever has no order of its own."""
@@ -175,5 +179,7 @@ class FilledHome:
         trained = self._folder / "trained"
         trained.mkdir()
         (trained / "model.safetensors").write_bytes(b"weights")
+        (trained / ADAPTER).parent.mkdir()
+        (trained / ADAPTER).write_bytes(b"low rank")
         made = self.checkpoints.add(trained)
         self.ledger.add_version(Version(made, Role.STUDENT, f"checkpoint:{made}", STUDENT.id, "demo", 1))

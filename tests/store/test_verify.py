@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from store.errors import Missing
 from store.records import Prompt, Role, Status, Version
 from store.verify import Verification, verify
-from tests.store.facts import STUDENT, TEACHER, FilledHome, rollout_of, score_of
+from tests.store.facts import ADAPTER, STUDENT, TEACHER, FilledHome, rollout_of, score_of
 
 
 def verified(home: FilledHome, campaign: str | None = None) -> Verification:
@@ -58,6 +59,14 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     ),
     "weights gone": (
         lambda home: (home.checkpoints.path(home.checkpoint) / "model.safetensors").unlink(),
+        "do not match the checkpoint's digest",
+    ),
+    "adapter changed": (
+        lambda home: flip(home.checkpoints.path(home.checkpoint) / ADAPTER),
+        "do not match the checkpoint's digest",
+    ),
+    "adapter gone": (
+        lambda home: shutil.rmtree((home.checkpoints.path(home.checkpoint) / ADAPTER).parent),
         "do not match the checkpoint's digest",
     ),
     "checkpoint gone": (
