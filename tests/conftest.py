@@ -115,13 +115,19 @@ def smoke_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The embedded teacher behind a real `vllm serve`: half a minute to start, so one for the whole suite."""
+    """The embedded teacher behind a real `vllm serve`, and a version that is an adapter on it.
+
+    Half a minute to start, so one for the whole suite.
+    """
+    from tests.tiny_models import version_of, write_adapted
     from tests.vllm_environment.serving import NEEDED, PYTHON, serving
 
     if not PYTHON.exists():
         pytest.skip(NEEDED)
     folder = ROOT / "loop" / "embedded" / "teacher"
-    with serving(folder, tmp_path_factory.mktemp("vllm") / "server.log", name="teacher") as served:
+    place = tmp_path_factory.mktemp("vllm")
+    adapters = {"adapted": write_adapted(place / "adapted", version_of(folder), seed=1)}
+    with serving(folder, place / "server.log", name="teacher", adapters=adapters) as served:
         yield served
 
 

