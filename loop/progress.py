@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TextIO
 
 from rich.console import Console
@@ -63,8 +64,56 @@ class Rate(ProgressColumn):
         return Text(f"{task.speed:.3g}/s" if task.speed else "")
 
 
-class LineProgress:
-    """At most one line every few seconds, whatever the number of bars."""
+@dataclass(frozen=True)
+class WorkDone:
+    """How far a bar had come, at a time."""
+
+    label: str
+    done: int
+    total: int | None
+    """None where the end is unknown, as in `left_s`."""
+    rate: float
+    """Pieces of work per second, since the bar began."""
+    left_s: float | None
+    at: str
+    """UTC."""
+
+    def line(self) -> str:
+        """`student samples 320/4800 118/s, 38 s left`."""
+        of = "" if self.total is None else f"/{self.total}"
+        left = "" if self.left_s is None else f", {self.left_s:.0f} s left"
+        return f"{self.label} {self.done}{of} {self.rate:.3g}/s{left}"
+
+
+class PacedProgress:
+    """Tells how far work has come at most once in a while, whatever the number of bars."""
+
+    def __init__(self, every_s: float, tell: Callable[[WorkDone], None], clock: Callable[[], float]) -> None:
+        self._every_s = every_s
+        self._tell = tell
+        self._clock = clock
+        self._told = clock()
+
+    @contextmanager
+    def bar(self, label: str, total: int | None) -> Iterator[Advance]:
+        """The bar that advanced last is told of."""
+        begun, done = self._clock(), 0
+
+        def advance(num: int, /) -> None:
+            nonlocal done
+            done += num
+            now = self._clock()
+            if now - self._told >= self._every_s:
+                self._told = now
+                rate = done / max(now - begun, 1e-9)
+                left_s = max(total - done, 0) / rate if total is not None and rate else None
+                self._tell(WorkDone(label, done, total, rate, left_s, datetime.now(UTC).isoformat(timespec="seconds")))
+
+        yield advance
+
+
+class LineProgress(PacedProgress):
+    """A plain line every few seconds."""
 
     def __init__(
         self,
@@ -74,28 +123,8 @@ class LineProgress:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Lines go to standard error unless another stream is given."""
-        self._stream = stream or sys.stderr
-        self._every_s = every_s
-        self._clock = clock
-        self._told = clock()
-
-    @contextmanager
-    def bar(self, label: str, total: int | None) -> Iterator[Advance]:
-        """Lines of the form `label 320/4800 118/s, 38 s left`; `label 320 118/s` where the end is unknown."""
-        begun, done = self._clock(), 0
-        of = "" if total is None else f"/{total}"
-
-        def advance(num: int, /) -> None:
-            nonlocal done
-            done += num
-            now = self._clock()
-            if now - self._told >= self._every_s:
-                self._told = now
-                rate = done / max(now - begun, 1e-9)
-                left = "" if total is None or not rate else f", {max(total - done, 0) / rate:.0f} s left"
-                print(f"{label} {done}{of} {rate:.3g}/s{left}", file=self._stream, flush=True)
-
-        yield advance
+        stream = stream or sys.stderr
+        super().__init__(every_s, lambda work: print(work.line(), file=stream, flush=True), clock)
 
 
 def _ignore(done: int, /) -> None:

@@ -17,9 +17,10 @@ from rich.text import Text
 
 from loop.kept_rounds import KeptRounds
 from loop.ports import Blobs, Ledger, Tracker
+from loop.progress import WorkDone
 from loop.summary import campaign_json, reader
 from loop.text import clean_lines, one_line
-from loop.work_done import WorkDone, read_work_done, work_line
+from loop.work_done import read_work_done
 from store.errors import DeltaloopError
 from store.records import CampaignRow, Order, RoundRow, Status
 
@@ -83,7 +84,7 @@ def order_lines(summary: Mapping[str, Any]) -> list[str]:
 
 def work_lines(summary: Mapping[str, Any]) -> list[str]:
     """A line for work that is running."""
-    return [] if summary["work"] is None else [work_line(WorkDone(**summary["work"]))]
+    return [] if summary["work"] is None else [WorkDone(**summary["work"]).line()]
 
 
 def campaigns_table(campaigns: Sequence[CampaignRow]) -> Table:

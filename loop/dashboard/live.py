@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
-from loop.work_done import read_work_done, work_line
+from loop.work_done import read_work_done
 from store.errors import DeltaloopError
 
 if TYPE_CHECKING:
@@ -51,5 +51,5 @@ def progress_of(home: Home, campaign: str) -> dict[str, Any]:
         "stages": [
             {"name": stage.name, "status": str(stage.status), "seconds": round(stage.seconds, 1)} for stage in stages
         ],
-        "work": None if work is None else asdict(work) | {"line": work_line(work)},
+        "work": None if work is None else asdict(work) | {"line": work.line()},
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import json
 import re
 from collections import Counter
@@ -23,7 +24,7 @@ from loop.dashboard.live import progress_events, progress_of
 from loop.dashboard.report import report_html
 from loop.progress import LineProgress
 from loop.service_settings import LOOPBACK
-from loop.work_done import PublishedProgress
+from loop.work_done import EVERY_S, PublishedProgress
 from store.records import Candidate, Fate, Order, Origin, Prompt, Score
 from tests.conftest import deltaloop
 from tests.loop.fake_runs import Interrupter, run
@@ -220,7 +221,9 @@ def test_events_tell_the_stages_and_then_what_changes(home: Home) -> None:
 
 def test_how_far_the_running_stage_is_shows_while_it_works(home: Home, client: TestClient) -> None:
     file = home.paths.progress("fake")
-    with PublishedProgress(LineProgress(io.StringIO()), file).bar("student samples <b>", 40) as advance:
+    times = itertools.count(step=EVERY_S)
+    progress = PublishedProgress(LineProgress(io.StringIO()), file, clock=lambda: next(times))
+    with progress.bar("student samples <b>", 40) as advance:
         advance(10)
         work = progress_of(home, "fake")["work"]
         page = Page(client.get(CAMPAIGN).text)
