@@ -121,7 +121,7 @@ def _run_one(
     stage = StageLog(
         ports.ledger, ports.blobs, ports.tracker, settings.name, index, spending=ports.spending, look=ports.look
     )
-    tags = {"commit": code.commit, "dirty": str(code.dirty).lower()}
+    tags = {"commit": code.commit, "dirty": str(code.dirty).lower(), "branch": code.branch}
     ports.tracker.round_started(settings.name, index, work.settings.model_dump(mode="json"), tags)
     status = Status.STOPPED
     reason = ""

@@ -1,4 +1,4 @@
-"""Which code ran: the commit of the working tree, and whether it had been changed."""
+"""Which code ran: the commit of the working tree, its branch, and whether it had been changed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ class Provenance:
 
     commit: str
     dirty: bool
+    branch: str = ""
+    """Empty where no branch is checked out."""
 
 
 def provenance() -> Provenance:
@@ -20,7 +22,7 @@ def provenance() -> Provenance:
     folder = Path(__file__).parent
     commit = _git(folder, "rev-parse", "HEAD")
     changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    return Provenance(commit or "unknown", bool(changes))
+    return Provenance(commit or "unknown", bool(changes), _git(folder, "branch", "--show-current"))
 
 
 def _git(folder: Path, *arguments: str) -> str:

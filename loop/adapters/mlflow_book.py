@@ -26,7 +26,7 @@ from typing import Any
 
 EXPERIMENT = "deltaloop"
 PARENT = "mlflow.parentRunId"
-COMMIT, GIT_DIRTY = "mlflow.source.git.commit", "mlflow.source.git.dirty"
+COMMIT, BRANCH, GIT_DIRTY = (f"mlflow.source.git.{name}" for name in ("commit", "branch", "dirty"))
 DESCRIPTION = "mlflow.note.content"
 TABLES = "mlflow.loggedArtifacts"
 """Tag by which MLflow's pages know which files of a run are tables."""
@@ -100,20 +100,25 @@ class MlflowBook:
     def version_run(self, version: str, parent: str | None) -> str:
         """Id of the run of evaluations of a version that belong to no round; `parent` is its campaign's run."""
         tags = {VERSION: version} | ({PARENT: parent} if parent else {})
+        said = f"Evaluations of version `{version}` that belong to no round: accuracy by suite."
         found = self._search(tags)
-        return str(found[0].info.run_id) if found else self._create(f"evaluation of {version[:12]}", tags)
+        return str(found[0].info.run_id) if found else self._create(f"evaluation of {version[:12]}", tags, said)
 
     def study_run(self, campaign: str) -> str:
         """Id of the run of the study that tunes a campaign's budgets."""
         tags = {STUDY: campaign}
+        said = f"A study of the budgets of `{campaign}`: a point of each curve per trial."
         found = [run for run in self._search(tags) if PARENT not in run.data.tags]
-        return str(found[0].info.run_id) if found else self._create(f"tuning of {campaign}", tags)
+        return str(found[0].info.run_id) if found else self._create(f"tuning of {campaign}", tags, said)
 
     def trial_run(self, study_run: str, number: int) -> str:
         """Id of the run of a trial."""
         tags = {PARENT: study_run, TRIAL: str(number)}
+        said = (
+            f"Trial {number}: the budget of its params in a campaign of its own; `deltaloop.state` says how it ended."
+        )
         found = self._search(tags)
-        return str(found[0].info.run_id) if found else self._create(f"trial {number}", tags)
+        return str(found[0].info.run_id) if found else self._create(f"trial {number}", tags, said)
 
     def running(self) -> list[Any]:
         """Runs that say they are running."""

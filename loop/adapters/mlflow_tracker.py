@@ -23,6 +23,7 @@ from typing import Any
 
 from loop.adapters.campaign_figures import accuracy_figure, delta_figure, region_figure
 from loop.adapters.mlflow_book import (
+    BRANCH,
     CAMPAIGN,
     COMMIT,
     CREATED,
@@ -37,7 +38,7 @@ from loop.adapters.mlflow_book import (
     is_alive,
 )
 from loop.adapters.mlflow_registry import crown
-from loop.adapters.mlflow_samples import SAMPLES, sample_table
+from loop.adapters.mlflow_samples import write_samples
 from loop.adapters.mlflow_system import SystemMetrics
 from loop.ports import Blobs, Checkpoints, Ledger
 from loop.summary import OUTPUTS, metrics_of, reader, totals_of
@@ -95,6 +96,7 @@ class MlflowTracker:
         self._home = home
         self._ledger = ledger
         self._checkpoints = checkpoints
+        self._blobs = blobs
         self._read = reader(blobs)
         self._book: MlflowBook | None = None
         self._measures_system = system_metrics
@@ -105,10 +107,10 @@ class MlflowTracker:
         """Run id by (campaign, round); the campaign's own under None."""
 
     def round_started(self, campaign: str, round: int, settings: Mapping[str, object], tags: Mapping[str, str]) -> None:
-        """Open the runs. `settings` and `tags` are in the ledger's round too, and are read from there."""
+        """Open the runs. `settings` and `tags` are read from the ledger's round, which lacks the branch only."""
         self._is_down = False
         self._runs.clear()  # people delete runs; a new one is made then
-        self._attempt(lambda: self._start(campaign, round))
+        self._attempt(lambda: self._start(campaign, round, tags.get("branch", "")))
 
     def stage_ended(self, campaign: str, round: int, stage: str, output: object, seconds: float) -> None:
         """Write a stage's numbers, data set, checkpoint and figure."""
@@ -140,12 +142,14 @@ class MlflowTracker:
             )
 
     # what the four calls do; any of it may raise
-    def _start(self, campaign: str, round: int) -> None:
+    def _start(self, campaign: str, round: int, branch: str) -> None:
         book = self._open()
         self._close_orphans(campaign)
         self._catch_up(campaign)
-        book.reopen(self._campaign_run(campaign))
-        book.reopen(self._round_run(campaign, round))
+        for run in (self._campaign_run(campaign), self._round_run(campaign, round)):
+            book.reopen(run)
+            if branch:
+                book.tag(run, {BRANCH: branch})
         if self._measures_system:
             self._system = self._system or SystemMetrics(book.uri)
             self._system.follow(self._round_run(campaign, round))
@@ -210,7 +214,7 @@ class MlflowTracker:
                     if ids := suite.prompt_ids:  # a harness may keep its questions to itself
                         self._write_dataset(campaign, round, suite.suite, digest_of(ids), "held-out", len(ids))
             case Scores():
-                self._write_samples(run, round, output)
+                write_samples(book, run, round, output.scores, self._ledger, self._blobs)
             case Verdict() if output.promoted:
                 self._crown(campaign, round, output)
         if stage == "evaluate":
@@ -251,15 +255,6 @@ class MlflowTracker:
         except KeyError:  # removed since: what is known of it is still worth showing
             folder = None
         return book.model(run, trained.version.id, folder, step=round, tags=tags)
-
-    def _write_samples(self, run: str, round: int, scores: Scores) -> None:
-        """The prompts that differ most, with both models' answers. A table that cannot be made is missed only."""
-        try:
-            table = sample_table(scores.scores, self._ledger)
-        except Exception as error:
-            log.warning("no table of samples of round %d: %s: %s", round, type(error).__name__, error)
-            return
-        self._open().table(run, SAMPLES, table)
 
     def _crown(self, campaign: str, round: int, verdict: Verdict) -> None:
         book, run = self._open(), self._round_run(campaign, round)

@@ -9,6 +9,7 @@ import logging
 from pathlib import Path
 
 from loop.adapters.mlflow_book import MlflowBook, Point
+from loop.text import one_line
 from loop.tuning import Tried
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def _note(book: MlflowBook, campaign: str, tried: Tried) -> None:
     study = book.study_run(campaign)
     run = book.trial_run(study, tried.number)
     book.params(run, {key: str(value) for key, value in tried.params.items()})
-    book.tag(run, {"deltaloop.state": tried.state, "deltaloop.reason": tried.reason})
+    book.tag(run, {"deltaloop.state": tried.state, "deltaloop.reason": one_line(tried.reason)})
     if tried.worth is not None:
         numbers = {f"trial/{name}": float(value) for name, value in vars(tried.worth).items()}
         numbers["trial/gain_per_million_tokens"] = tried.worth.ratio

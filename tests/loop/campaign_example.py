@@ -25,6 +25,7 @@ from store.records import (
     Report,
     Reported,
     Role,
+    Rollout,
     RolloutStatus,
     RoundRow,
     Score,
@@ -184,7 +185,14 @@ class ExampleLedger:
         return vectors if embedder == "encoder" else {}
 
     def prompts(self, ids: Sequence[str]) -> tuple[Prompt, ...]:
-        return tuple(Prompt(id, f"=cmd() <b>{id}</b>", ("picture",), Origin.SEED) for id in ids)
+        return tuple(Prompt(id, f"=cmd() <b>{id}</b>", () if id == "p1" else ("picture",), Origin.SEED) for id in ids)
+
+    def rollouts(self, version: str, sampling: str, ids: Sequence[str]) -> dict[str, tuple[Rollout, ...]]:
+        def rollout(id: str, index: int, answer: str) -> Rollout:
+            text = f"<script>{version}</script>\x1b[31m {id}: {answer}"
+            return Rollout(id, version, sampling, index, 0, text, RolloutStatus.ANSWERED, answer, answer, 6)
+
+        return {id: (rollout(id, 0, "other"), rollout(id, 1, f"of {version}")) for id in ids}
 
     def answers(self, id: str, versions: Sequence[str]) -> tuple[AnswerCount, ...]:
         answered = RolloutStatus.ANSWERED
