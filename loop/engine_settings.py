@@ -55,6 +55,8 @@ class VllmEngine(Section):
     """Share of each GPU's memory for this engine; teacher, student and training have to get along."""
     sleep: bool = False
     """Give the GPU's memory back between uses: the weights wait in main memory (vLLM's sleep level 1)."""
+    serve_adapters: bool = True
+    """With `training.lora`: a student that is an adapter on what the engine holds is answered by that engine."""
     adapter: str | None = None
     """A LoRA folder that PEFT wrote; it is merged into the model, once, at the start."""
 

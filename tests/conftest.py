@@ -119,14 +119,14 @@ def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
     Half a minute to start, so one for the whole suite.
     """
-    from tests.tiny_models import version_of, write_adapted
+    from tests.tiny_models import adapted, version_of
     from tests.vllm_environment.serving import NEEDED, PYTHON, serving
 
     if not PYTHON.exists():
         pytest.skip(NEEDED)
     folder = ROOT / "loop" / "embedded" / "teacher"
     place = tmp_path_factory.mktemp("vllm")
-    adapters = {"adapted": write_adapted(place / "adapted", version_of(folder), seed=1)}
+    adapters = {"adapted": Path(adapted(place / "adapted", version_of(folder), seed=1).source)}
     with serving(folder, place / "server.log", name="teacher", adapters=adapters) as served:
         yield served
 

@@ -13,10 +13,9 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from loop.adapters.adapting import ADAPTER, make_trainable, merge_adapter, save_adapter
-from loop.adapters.models import load
 from loop.embedded.architecture import build_model, build_processor
 from loop.training_settings import Lora
+from scripts.random_adapter import write_adapted
 from store.blobs import FileBlobs
 from store.checkpoints import folder_digest
 from store.records import Prompt, Role, Version
@@ -89,19 +88,10 @@ def byte_tokenizer(special: Sequence[str] = ("<|im_start|>", "<|im_end|>")) -> P
     )
 
 
-def write_adapted(folder: Path, base: Version, *, seed: int, targets: str = "all-linear", size: float = 0.1) -> Path:
-    """A student as a training leaves it that adapted `base`: merged, with the adapter beside it, of random weights."""
-    loaded = load(base.source, name="base", device="cpu", dtype=torch.float32)
-    make_trainable(loaded.model, Lora(rank=4, alpha=8, targets=targets), seed)
-    random = torch.Generator().manual_seed(seed)
-    for name, weight in loaded.model.named_parameters():
-        if "lora_B" in name:  # PEFT begins with zeros there: an adapter that changes nothing
-            weight.data.normal_(std=size, generator=random)
-    save_adapter(loaded.model, base.id, folder / ADAPTER)
-    merge_adapter(loaded.model)
-    loaded.model.save_pretrained(folder)
-    loaded.processor.save_pretrained(folder)
-    return folder
+def adapted(folder: Path, base: Version, *, seed: int, targets: str = "all-linear", size: float = 0.1) -> Version:
+    """A version that is an adapter of rank 4 on another one."""
+    lora = Lora(rank=4, alpha=8, targets=targets)
+    return version_of(write_adapted(folder, base.source, base.id, lora, seed=seed, size=size))
 
 
 def version_of(folder: Path, role: Role = Role.STUDENT) -> Version:

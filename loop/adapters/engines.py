@@ -76,6 +76,7 @@ def _samplers(role: Role, settings: CampaignSettings, models: Models) -> Sampler
     if isinstance(engine, ServerEngine):
         return ServerSamplers(engine, models.blobs)
     if isinstance(engine, VllmEngine):
-        rank = settings.training.lora.rank if role is Role.STUDENT else 0  # the others are not trained
+        trains = role is Role.STUDENT and engine.serve_adapters
+        rank = settings.training.lora.rank if trains else 0
         return VllmSamplers(engine, models.blobs, models.checkpoints, dtype=models.dtype, lora_rank=rank)
     return TransformersSamplers(models)

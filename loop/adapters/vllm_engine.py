@@ -59,7 +59,7 @@ class VllmSamplers:
         self._blobs = Aside(blobs)
         self._checkpoints = checkpoints
         self._dtype = dtype
-        self._rank = lora_rank
+        self.lora_rank = lora_rank
         self._start = start
         self._probes: dict[str, Probe] = {}
         self._running: Running | None = None
@@ -87,8 +87,8 @@ class VllmSamplers:
         """On a fresh engine, of the whole version."""
         self.close()
         reader, probe = self._reader_and_probe(version, folder)
-        llm, reach = self._start(folder, self._engine, name=reader.name, dtype=self._dtype, rank=self._rank)
-        self._running = Running(version, llm, reach=reach, rank=self._rank, sleeps=self._engine.sleep)
+        llm, reach = self._start(folder, self._engine, name=reader.name, dtype=self._dtype, rank=self.lora_rank)
+        self._running = Running(version, llm, reach=reach, rank=self.lora_rank, sleeps=self._engine.sleep)
         sampler = VllmSampler(version, reader, self._blobs, self._running, probe)
         try:
             probe.check(sampler, reader.name)

@@ -11,6 +11,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForImageTextToText
 
 from loop.adapters.engines import base_version, make_models, make_samplers
+from loop.adapters.vllm_engine import VllmSamplers
 from loop.config import CampaignSettings, Sampling
 from loop.ports import SamplingJob
 from store.blobs import FileBlobs
@@ -31,6 +32,19 @@ def write_adapter(model_folder: Path, folder: Path, *, seed: int) -> Path:
     config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
     get_peft_model(AutoModelForImageTextToText.from_pretrained(model_folder), config).save_pretrained(folder)
     return folder
+
+
+@pytest.mark.parametrize(("student", "rank"), [({}, 16), ({"serve_adapters": False}, 0)])
+def test_the_student_s_vllm_has_room_for_the_adapters_that_are_trained(
+    tmp_path: Path, blobs: FileBlobs, checkpoints: FileCheckpoints, student: dict[str, Any], rank: int
+) -> None:
+    tables = {"student": {"kind": "vllm", **student}, "teacher": {"kind": "vllm"}}
+    settings = CampaignSettings.model_validate(
+        {"name": "pair", "models": {"device": "cpu"}, "engines": tables, "training": {"lora": {"rank": 16}}}
+    )
+    by_role = make_samplers(settings, make_models(settings, blobs, checkpoints)).by_role
+    rooms = {role: samplers.lora_rank for role, samplers in by_role.items() if isinstance(samplers, VllmSamplers)}
+    assert rooms == {Role.STUDENT: rank, Role.TEACHER: 0}
 
 
 def test_attention_is_a_setting_of_the_role(tmp_path: Path, blobs: FileBlobs, checkpoints: FileCheckpoints) -> None:

@@ -25,8 +25,9 @@ from loop.ports import Sampler, SamplingJob
 from store.blobs import FileBlobs
 from store.checkpoints import FileCheckpoints
 from store.records import Prompt, Version
+from tests import tiny_models
 from tests.fake_vllm import FakeVllm, fake_samplers
-from tests.tiny_models import make_prompts, version_of, write_adapted, write_byte_model, write_model
+from tests.tiny_models import make_prompts, version_of, write_byte_model, write_model
 
 SMALL = VllmEngine(max_model_len=128, memory_share=0.1)
 GREEDY = Sampling(temperature=0.0, max_tokens=12, batch=8)
@@ -42,9 +43,10 @@ def base(tmp_path: Path) -> Version:
     return version_of(write_model(tmp_path / "base", seed=1, sharpness=4))
 
 
-def adapted(base: Version, seed: int, **changes: float | str) -> Version:
-    folder = Path(base.source).with_name(f"adapted {seed}")
-    return version_of(write_adapted(folder, base, seed=seed, **changes))  # type: ignore[arg-type]
+def adapted(base: Version, seed: int, *, targets: str = "all-linear", size: float = 0.1) -> Version:
+    return tiny_models.adapted(
+        Path(base.source).with_name(f"adapted {seed}"), base, seed=seed, targets=targets, size=size
+    )
 
 
 @pytest.fixture
