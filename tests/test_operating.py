@@ -21,9 +21,9 @@ from tests.conftest import ROOT, SMOKE, Calls
 SMALLEST = ["rounds=0", "pool.size=12", "evaluation.questions=2", 'evaluation.main=["chart"]', "evaluation.beside=[]"]
 
 
-def service(home: Path, **environment: str) -> subprocess.Popen[str]:
-    """A process that serves the smallest campaign."""
-    words = [word for change in (*SMALLEST, "service.port=0") for word in ("--set", change)]
+def service(home: Path, *changes: str, **environment: str) -> subprocess.Popen[str]:
+    """A process that serves the smallest campaign, or one that `changes` make larger."""
+    words = [word for change in (*SMALLEST, "service.port=0", *changes) for word in ("--set", change)]
     begin = [sys.executable, "-c", "from loop.cli import main; main()"]
     env = os.environ | {"OMP_NUM_THREADS": "1"} | environment
     pipe = subprocess.PIPE

@@ -137,7 +137,8 @@ async def _refuse(send: Send, status: int, detail: str) -> None:
     body = json.dumps({"detail": detail}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if status == 401:
-        headers.append((b"www-authenticate", b'Bearer, Basic realm="deltaloop"'))
+        # A header each: of one that names both, Chromium understands none, and asks nobody for the token.
+        headers += [(b"www-authenticate", b"Bearer"), (b"www-authenticate", b'Basic realm="deltaloop"')]
     if status in (413, 431):
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})

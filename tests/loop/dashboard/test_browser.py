@@ -1,7 +1,8 @@
-"""The dashboard in headless Chromium: campaign to lineage, a running round that is paused, no barrier, no stranger."""
+"""The dashboard in headless Chromium: campaign to lineage, what runs is paused, no barrier, no stranger."""
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -20,6 +21,7 @@ from scripts.make_screenshots import SHOWN, take
 from store.records import Order
 from tests.fakes import fake_ports, fake_settings
 from tests.loop.fake_runs import Interrupter, run
+from tests.test_operating import asked, service, until
 
 if not CHROMIUM.exists():
     pytest.skip("Chromium is not installed: make test-tools", allow_module_level=True)
@@ -28,6 +30,7 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe i
 
 SMALL: dict[str, object] = {"rounds": 1, "pool": {"name": "fake", "size": 12}}
 PATIENCE_MS = 30_000
+TOKEN = "a token of the tests"
 
 
 @pytest.fixture
@@ -37,11 +40,11 @@ def finished(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def undisturbed(url: str) -> Iterator[Any]:
+def undisturbed(url: str, **options: Any) -> Iterator[Any]:
     """A page that must write no error to its console, and ask nobody but the server."""
     errors: list[str] = []
     asked: list[str] = []
-    with opened_page() as page:
+    with opened_page(**options) as page:
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
@@ -132,3 +135,40 @@ def test_a_running_round_shows_its_progress_and_is_paused(tmp_path: Path) -> Non
         playwright.expect(stages).to_contain_text("judge: completed")
         thread.join(120)
         assert gate.count > done
+
+
+@pytest.mark.slow
+def test_a_service_is_paused_and_goes_on_by_its_page(tmp_path: Path) -> None:
+    with ended(service(tmp_path, "rounds=1", "evaluation.questions=20", DELTALOOP_TOKEN=TOKEN)) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        url = process.stdout.readline().split()[-1]
+        with undisturbed(url, http_credentials={"username": "anybody", "password": TOKEN}) as page:
+            until(lambda: asked(f"{url}/campaigns", TOKEN) != [])
+            page.goto(f"{url}/dashboard/campaigns/smoke")
+            order, stages = page.locator("#live-order"), page.locator("#live-stages")
+            page.click("text=Pause")
+            playwright.expect(order).to_have_text("pause", timeout=PATIENCE_MS)
+            while "is paused; go on with: deltaloop resume smoke" not in process.stderr.readline():
+                assert process.poll() is None
+            page.wait_for_timeout(2000)  # an event of what was committed before it waited
+            waiting = stages.inner_text()
+            page.wait_for_timeout(2000)
+            assert stages.inner_text() == waiting
+            page.click("text=Resume")
+            playwright.expect(order).to_have_text("run", timeout=PATIENCE_MS)
+            playwright.expect(stages).not_to_have_text(waiting, timeout=PATIENCE_MS)
+        process.terminate()
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Traceback" not in err
+
+
+@contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """A process that is over afterwards, whatever was found."""
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
