@@ -22,7 +22,7 @@ class Hardware(Section):
     processes: Positive = 1
     """Processes on this machine that share each batch; more than one are started by torchrun for the training."""
     accelerate_config: str | None = None
-    """File of `accelerate config` by which they are started instead: DeepSpeed, stages 1 and 2 (docs/training.md)."""
+    """File of `accelerate config` by which they are started instead: FSDP2, DeepSpeed (docs/training.md)."""
 
     @property
     def is_launched(self) -> bool:

@@ -25,7 +25,8 @@ PerToken = Callable[[Tensor, slice], Tensor]
 def chunked_loss(states: Tensor, head: Module, loss: PerToken, weights: Tensor) -> tuple[Tensor, Tensor]:
     """The sum of weights · losses, which can be differentiated, and each token's loss [tokens], which cannot.
 
-    `states` [tokens, width] are what `head` makes logits of; `weights` [tokens] are constants.
+    `states` [tokens, width] are what `head` makes logits of; `weights` [tokens] are constants. Hooks of the head are
+    passed by: whoever has put some there calls this inside its forward pass (`pieces.inside`).
     """
     total, values = _ChunkedLoss.apply(head, loss, weights, states, *_trained(head))
     return total, values
@@ -44,7 +45,7 @@ class _ChunkedLoss(torch.autograd.Function):
             tokens = slice(start, start + CHUNK)
             with torch.enable_grad():
                 part = states[tokens].detach().requires_grad_()
-                losses = loss(head(part).float(), tokens)
+                losses = loss(head.forward(part).float(), tokens)
                 found = torch.autograd.grad((losses * weights[tokens]).sum(), (part, *trained))
             gradients[0][tokens] = found[0]
             for so_far, gradient in zip(gradients[1:], found[1:], strict=True):

@@ -11,8 +11,9 @@ the wrapper's forward pass, which is where gradients are made ready to be averag
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from transformers import (
 from loop.adapters.chunked import chunked_loss
 from loop.adapters.decoding import Drawn
 from loop.adapters.distilling import Responses, response_states
+from loop.adapters.models import Loaded
+from loop.adapters.pieces import WholeCopies, inside, settle_sharding
 from loop.adapters.rollout_buffer import Rollout, RolloutBuffer
 from loop.adapters.training_checkpoints import KEPT, newest_whole, seal, step_of
 from loop.adapters.training_task import Pair, Task
@@ -81,10 +84,17 @@ class Distillation(Trainer):
             config.use_cache = said
         self.remove_callback(PrinterCallback)
         self._pair = pair
+        self._copies = WholeCopies(pair.student) if self.is_fsdp_enabled else None
         self._task = task
         self._vitals = Vitals()
         self._buffer = RolloutBuffer(self._draw, task.settings)
         self.train_tokens = 0
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """As the library does, with FSDP2 on CPUs too."""
+        super().create_accelerator_and_postprocess()
+        settle_sharding(self.accelerator)
+        self.is_fsdp_enabled = self.accelerator.is_fsdp2
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Tensor], num_batches: int, device: torch.device
@@ -104,7 +114,7 @@ class Distillation(Trainer):
     ) -> Tensor:
         """The divergence on the responses of a part. TrainingDiverged if it is not a number in any process."""
         with self.accelerator.autocast():
-            loss = _through(
+            loss = inside(
                 model,
                 self._pair.student.model,
                 lambda: self._loss(inputs["positions"], inputs["rollouts"], num_items_in_batch),
@@ -126,16 +136,20 @@ class Distillation(Trainer):
         states, head = response_states(student.model, batch, responses)
         judged = pair.teacher.judge(prompts, responses, task.settings)
         spread = responses.spread(torch.tensor(weights, device=student.device))
-        loss, losses = chunked_loss(states, head, judged.loss, spread / num_tokens)
+
+        def learn(states: Tensor) -> tuple[Tensor, Tensor]:
+            self._vitals.note_logits(states, head, judged.supports)
+            return chunked_loss(states, head, judged.loss, spread / num_tokens)
+
+        loss, losses = inside(head, head, learn, states)
         self._vitals.note_losses(losses, responses)
-        self._vitals.note_logits(states, head, judged.supports)
         return loss
 
     def _draw(self, positions: Sequence[int]) -> list[Drawn]:
         """Responses of the student as it is now. TrainingDiverged if training has made it unable to give any."""
         try:
-            with self.accelerator.autocast():
-                return self._pair.responses(self._task, positions)
+            with self.accelerator.autocast(), self.whole_student() as student:
+                return replace(self._pair, student=student).responses(self._task, positions)
         except ModelUnusable as error:
             if self.state.global_step:
                 raise TrainingDiverged(f"step {self.state.global_step}: {error}") from None
@@ -175,6 +189,10 @@ class Distillation(Trainer):
             return 0
         self._load_from_checkpoint(str(checkpoint))
         return step_of(checkpoint)
+
+    def whole_student(self) -> AbstractContextManager[Loaded]:
+        """The student as it is, with whole weights in each process; all of them ask together."""
+        return nullcontext(self._pair.student) if self._copies is None else self._copies.take()
 
     def save_rollouts(self) -> None:
         """Complete the checkpoint of this step."""
@@ -270,21 +288,6 @@ def training_arguments(settings: Training, seed: int, work_dir: Path, device: st
     arguments = TrainingArguments(**argument_values(settings, seed, work_dir, device))
     share_batch(arguments, settings)
     return arguments
-
-
-def _through(wrapper: Any, model: Any, compute: Callable[[], Tensor]) -> Tensor:
-    """What `compute` makes of a model, inside the forward pass of what wraps the model, if anything does."""
-    if wrapper is model:
-        return compute()
-    forward = model.forward
-
-    def once(*_: Any, **__: Any) -> Tensor:
-        model.forward = forward
-        return compute()
-
-    model.forward = once
-    result: Tensor = wrapper()
-    return result
 
 
 def _logged(entry: dict[str, Any]) -> TrainedStep:

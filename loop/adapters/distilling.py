@@ -61,7 +61,8 @@ def response_states(model: Any, batch: Mapping[str, Tensor], responses: Response
     steps, kept = responses.ids.shape[1], responses.mask.bool()
     head = model.get_output_embeddings()
     if head is None or any(getattr(model.config.get_text_config(), key, None) not in (None, 1.0) for key in ADJUSTED):
-        return model(**inputs, use_cache=False, logits_to_keep=steps).logits[kept], Identity()
+        output = model.forward(**inputs, use_cache=False, logits_to_keep=steps)  # hooks: we may be inside of them
+        return output.logits[kept], Identity()
     states = model.base_model(**inputs, use_cache=False).last_hidden_state[:, -steps:]
     return states[kept], head
 

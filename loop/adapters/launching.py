@@ -41,8 +41,15 @@ LOOK_S = 0.5
 """How often the controller looks for steps."""
 GRACE_S = 15.0
 """What the processes get to end by themselves."""
-SHARDING = ("FSDP", "MEGATRON_LM", "TP")
-"""What accelerate calls ways to keep a part of the weights in each process."""
+FSDP2: dict[str, tuple[tuple[Any, ...], str]] = {
+    "fsdp_version": ((2,), "the first version holds weights in a way that ours does not know"),
+    "fsdp_auto_wrap_policy": (("TRANSFORMER_BASED_WRAP", "NO_WRAP"), "torch refuses to cut models by size"),
+    "fsdp_state_dict_type": (("FULL_STATE_DICT",), "checkpoints in pieces are pickled, and nothing is unpickled here"),
+    "fsdp_cpu_ram_efficient_loading": ((False,), "all processes but the first would have a teacher without weights"),
+    "fsdp_offload_params": ((False, None), "that is not known to work"),
+    "fsdp_activation_checkpointing": ((False, None), "training.hardware.gradient_checkpointing does it"),
+}
+"""What `fsdp_config` has to say, None where it may be silent, and why."""
 SHOWN = 500
 """Characters of what failed processes said, at most."""
 
@@ -114,10 +121,11 @@ class LaunchedTrainer:
 
 
 def check_config(file: str) -> None:
-    """UsageError unless a file is one of accelerate's by which whole weights lie in each process.
+    """UsageError unless a file is one of accelerate's by which a student can draw, learn and be written.
 
-    The student draws its own responses, and those of one process end before those of another: with weights in pieces,
-    each token would have to wait for all processes. MULTI_CPU is MPI's: without it, accelerate starts one process only.
+    It draws with whole weights, for its responses in one process end before those in another: with weights in pieces,
+    each token would have to wait for all processes. FSDP2's are put together for that (`pieces`), those of others are
+    not. MULTI_CPU is MPI's: without it, accelerate starts one process only.
     """
     from accelerate.commands.config.config_args import load_config_from_file
 
@@ -136,11 +144,16 @@ def check_config(file: str) -> None:
             " as scripts/campaigns/accelerate/cpu.yaml does"
         )
     stage = (getattr(config, "deepspeed_config", None) or {}).get("zero_stage", 0)
-    if kind in SHARDING or stage == 3:
+    if kind == "MEGATRON_LM" or stage == 3:
         raise UsageError(
             f"{key} = {file!r}: {kind}{' ZeRO-3' * (stage == 3)} keeps the weights in pieces, and the student draws its"
-            " own responses with whole ones; take DeepSpeed's stage 1 or 2, or training.lora.bits = 4"
+            " own responses with whole ones; take FSDP2, as scripts/campaigns/accelerate/fsdp2.yaml does"
         )
+    for name, (wanted, why) in FSDP2.items() if kind == "FSDP" else ():
+        if config.fsdp_config.get(name) not in wanted:
+            raise UsageError(
+                f"{key} = {file!r}: fsdp_config.{name} = {config.fsdp_config.get(name)!r}: {why}; set it to {wanted[0]}"
+            )
 
 
 def command(hardware: Hardware, folder: Path) -> list[str]:

@@ -69,8 +69,9 @@ class DistillingTrainer:
                 alarm, steps = str(error), trainer.go_back()
                 log.warning("%s; the training ends with what it was after step %d", alarm, steps)
             folder = work_dir / "model" if steps else None
-            if folder is not None and trainer.is_world_process_zero():
-                write_model(pair.student, folder, job, self._models)
+            with trainer.whole_student() as student:
+                if folder is not None and trainer.is_world_process_zero():
+                    write_model(student, folder, job, self._models)
         return TrainingRun(folder, steps, trainer.train_tokens, trainer.history(), alarm)
 
     def _teacher(self, job: TrainingJob) -> Teacher:

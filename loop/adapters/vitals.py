@@ -66,9 +66,12 @@ class Vitals:
 
     @torch.no_grad()
     def note_logits(self, states: Tensor, head: Module, supports: Callable[[slice], Tensor]) -> None:
-        """Measure a chunk of tokens: `supports` tells whether each is among the teacher's likeliest."""
+        """Measure a chunk of tokens: `supports` tells whether each is among the teacher's likeliest.
+
+        Hooks of the head are passed by, as in `chunked_loss`.
+        """
         tokens = slice(0, CHUNK)
-        log_probs = head(states[tokens]).float().log_softmax(-1)
+        log_probs = head.forward(states[tokens]).float().log_softmax(-1)
         self._sums["measured"] += len(log_probs)
         self._sums["entropy"] -= float((log_probs.exp() * log_probs).nansum())
         self._sums["support_share"] += float(supports(tokens).sum())

@@ -25,13 +25,14 @@ from loop.ports import TrainingJob, TrainingRun
 from loop.training_settings import Hardware, Training
 from store.blobs import FileBlobs
 from store.checkpoints import FileCheckpoints, folder_digest
-from store.errors import ModelUnusable, UsageError
+from store.errors import DeltaloopError, ModelUnusable, UsageError
 from store.records import Version
 from tests.conftest import ROOT
 from tests.tiny_models import WORDS, make_prompts, version_of, write_model
 from tests.trainings import SHORT, Steps
 
 CONFIGS = ROOT / "scripts" / "campaigns" / "accelerate"
+SHARDED = CONFIGS / "fsdp2.yaml"
 Pair = tuple[Version, Version]
 AHEAD = SHORT.model_copy(update={"sync_steps": 2})
 TWO = Hardware(processes=2, accumulation=2)
@@ -110,6 +111,38 @@ def test_torchrun_and_accelerate_learn_what_one_process_learns_and_a_killed_cont
     assert again.history == two.history
 
 
+class KillingWorker(Steps):
+    """Progress that kills one of the processes that train, as one does that is out of memory."""
+
+    def __init__(self, work: Path, until: int) -> None:
+        super().__init__(until)
+        self._work = work
+
+    def _advance(self, done: int, /) -> None:
+        self.done += done
+        if self.until is not None and self.done >= self.until:
+            self.until = None
+            next(one for one in _training(self._work) if "--config_file" not in one.cmdline()).kill()
+
+
+def test_a_student_in_pieces_learns_what_a_whole_one_learns_though_a_process_is_killed(
+    models: Models, pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FSDP2 on two CPUs: drawing, clipping, parts, checkpoints, resume, and the folder at the end."""
+    monkeypatch.setattr(launching, "LOOK_S", 0.01)
+    job = job_in(tmp_path, pair, TWO.model_copy(update={"accelerate_config": str(SHARDED)}))
+    trainer, work = launched(models, tmp_path), tmp_path / "work" / "distill"
+    with pytest.raises(DeltaloopError, match="the training's processes ended with 1 and no student"):
+        trainer.train(job, work_dir=work, progress=KillingWorker(work, until=3))
+    assert (work / "checkpoint-2" / "pytorch_model_fsdp.bin").exists(), "it was in pieces"
+    two = trainer.train(job, work_dir=work, progress=Steps())
+    one = DistillingTrainer(models).train(
+        job_in(tmp_path, pair, Hardware()), work_dir=tmp_path / "one", progress=Steps()
+    )
+    assert two.steps == 6
+    assert_learnt_the_same(two, one)
+
+
 def _training(work: Path) -> list[psutil.Process]:
     """Processes that train for the controller of a folder, whoever started them."""
     folder = str(work.parent / "launch-")
@@ -156,15 +189,18 @@ def test_what_processes_cannot_do_is_refused_when_the_file_is_read(tmp_path: Pat
     assert load_settings(file).training.hardware.accelerate_config == str(tmp_path / "fsdp.yaml")
 
 
-def test_only_what_leaves_whole_weights_in_each_process_is_taken_of_accelerate(tmp_path: Path) -> None:
+def test_only_what_lets_a_student_draw_is_taken_of_accelerate(tmp_path: Path) -> None:
     shipped = CONFIGS / "deepspeed_zero2.yaml"
     for file in CONFIGS.glob("*.yaml"):
         check_config(str(file))
-    text = shipped.read_text(encoding="utf-8")
+    text, sharded = shipped.read_text(encoding="utf-8"), SHARDED.read_text(encoding="utf-8")
     for wrong, message in (
         (text.replace("zero_stage: 2", "zero_stage: 3"), "DEEPSPEED ZeRO-3 keeps the weights in pieces"),
         (text.replace("DEEPSPEED", "MULTI_CPU"), "MULTI_CPU is started by MPI"),
-        (text.replace("DEEPSPEED", "FSDP"), "FSDP keeps the weights in pieces"),
+        (text.replace("DEEPSPEED", "MEGATRON_LM"), "MEGATRON_LM keeps the weights in pieces"),
+        (text.replace("DEEPSPEED", "FSDP"), "fsdp_config.fsdp_version = None: the first version"),
+        (sharded.replace("loading: false", "loading: true"), "a teacher without weights; set it to False"),
+        (sharded.replace("FULL_STATE", "SHARDED_STATE"), "'SHARDED_STATE_DICT': checkpoints in pieces are pickled"),
         ("- nothing: [", "is no configuration of accelerate"),
         ("unheard_of: 1", "is no configuration of accelerate"),
     ):
