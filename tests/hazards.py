@@ -24,7 +24,7 @@ HAZARDS = {
     "another line": "end\n2026-01-01T00:00:00Z ERROR fake/1/score forged\u2029",
     "markup": "[bold red]loud[/] [/nothing] [link=http://evil.example]x[/link] :skull:",
     "table": "a | b ` c `` | <b>",
-    "mathematics": r"$\frac{ $ x^{ \unknown$",
+    "mathematics": r"$\frac{ \unknown$ or 5",
     "direction": "abc\u202edcba\u2066",
     "no encoding": "\ud800 \udcff \ufffe",
     "nothing": "a\x00b",
