@@ -286,8 +286,7 @@ def _trainer(home: Home, settings: CampaignSettings, models: Models, samplers: E
     if settings.training.hardware.is_launched:
         from loop.adapters.launching import LaunchedTrainer, check_config
 
-        if settings.training.hardware.accelerate_config is not None:
-            check_config(settings.training.hardware.accelerate_config)
+        check_config(settings.training.hardware)
         return LaunchedTrainer(settings, models, blobs=home.paths.blobs, checkpoints=home.paths.checkpoints)
     from loop.adapters.adapting import check_quantization
     from loop.adapters.engines import teacher_scorer

@@ -120,40 +120,65 @@ class LaunchedTrainer:
         )
 
 
-def check_config(file: str) -> None:
-    """UsageError unless a file is one of accelerate's by which a student can draw, learn and be written.
+def check_config(hardware: Hardware) -> None:
+    """UsageError unless the file, if there is one, is accelerate's, and lets a student draw, learn and be written.
 
     It draws with whole weights, for its responses in one process end before those in another: with weights in pieces,
     each token would have to wait for all processes. FSDP2's are put together for that (`pieces`), those of others are
-    not. MULTI_CPU is MPI's: without it, accelerate starts one process only.
+    not. MULTI_CPU is MPI's: without it, accelerate starts one process only. DeepSpeed's bfloat16 is that of the weights
+    themselves, which a round moves by less than what that leaves of them.
     """
+    if hardware.accelerate_config is None:
+        return
+    config = _read(hardware.accelerate_config)
+    kind = str(getattr(config.distributed_type, "value", config.distributed_type))
+    stage = (getattr(config, "deepspeed_config", None) or {}).get("zero_stage", 0)
+    fault = ""
+    if kind == "MULTI_CPU":
+        fault = (
+            "MULTI_CPU is started by MPI, which is not used here; take MULTI_GPU with use_cpu: true, as cpu.yaml does"
+        )
+    elif kind == "MEGATRON_LM" or stage == 3:
+        fault = (
+            f"{kind}{' ZeRO-3' * (stage == 3)} keeps the weights in pieces, and the student draws its own responses"
+            " with whole ones; take FSDP2, as fsdp2.yaml does"
+        )
+    elif config.mixed_precision not in (None, "no"):
+        fault = (
+            f'mixed_precision = {config.mixed_precision!r}; set it to "no" there, and training.hardware.bf16 = true in'
+            " the campaign"
+        )
+    elif kind == "DEEPSPEED" and hardware.bf16:
+        fault = (
+            "with training.hardware.bf16 = true, DeepSpeed would hold the student's weights in bfloat16; set it to"
+            " false, or take FSDP2, as fsdp2.yaml does"
+        )
+    elif kind == "FSDP":
+        fault = _fault_of_fsdp2(config.fsdp_config)
+    if fault:
+        raise UsageError(
+            f"training.hardware.accelerate_config = {hardware.accelerate_config!r}: {fault} (the files named are in"
+            " scripts/campaigns/accelerate)"
+        )
+
+
+def _fault_of_fsdp2(given: dict[str, Any]) -> str:
+    for name, (wanted, why) in FSDP2.items():
+        if given.get(name) not in wanted:
+            return f"fsdp_config.{name} = {given.get(name)!r}: {why}; set it to {wanted[0]}, as fsdp2.yaml does"
+    return ""
+
+
+def _read(file: str) -> Any:
     from accelerate.commands.config.config_args import load_config_from_file
 
-    key = "training.hardware.accelerate_config"
     try:
-        config = load_config_from_file(file)
+        return load_config_from_file(file)
     except Exception as error:  # whatever a YAML parser or accelerate makes of it
         raise UsageError(
-            f"{key} = {file!r} is no configuration of accelerate: {' '.join(str(error).split())}; `accelerate config"
-            " --config_file FILE` writes one"
+            f"training.hardware.accelerate_config = {file!r} is no configuration of accelerate:"
+            f" {' '.join(str(error).split())}; `accelerate config --config_file FILE` writes one"
         ) from None
-    kind = str(getattr(config.distributed_type, "value", config.distributed_type))
-    if kind == "MULTI_CPU":
-        raise UsageError(
-            f"{key} = {file!r}: MULTI_CPU is started by MPI, which is not used here; take MULTI_GPU with use_cpu: true,"
-            " as scripts/campaigns/accelerate/cpu.yaml does"
-        )
-    stage = (getattr(config, "deepspeed_config", None) or {}).get("zero_stage", 0)
-    if kind == "MEGATRON_LM" or stage == 3:
-        raise UsageError(
-            f"{key} = {file!r}: {kind}{' ZeRO-3' * (stage == 3)} keeps the weights in pieces, and the student draws its"
-            " own responses with whole ones; take FSDP2, as scripts/campaigns/accelerate/fsdp2.yaml does"
-        )
-    for name, (wanted, why) in FSDP2.items() if kind == "FSDP" else ():
-        if config.fsdp_config.get(name) not in wanted:
-            raise UsageError(
-                f"{key} = {file!r}: fsdp_config.{name} = {config.fsdp_config.get(name)!r}: {why}; set it to {wanted[0]}"
-            )
 
 
 def command(hardware: Hardware, folder: Path) -> list[str]:

@@ -192,10 +192,13 @@ def test_what_processes_cannot_do_is_refused_when_the_file_is_read(tmp_path: Pat
 def test_only_what_lets_a_student_draw_is_taken_of_accelerate(tmp_path: Path) -> None:
     shipped = CONFIGS / "deepspeed_zero2.yaml"
     for file in CONFIGS.glob("*.yaml"):
-        check_config(str(file))
+        check_config(Hardware(accelerate_config=str(file)))
+    with pytest.raises(UsageError, match="DeepSpeed would hold the student's weights in bfloat16"):
+        check_config(Hardware(accelerate_config=str(shipped), bf16=True))
     text, sharded = shipped.read_text(encoding="utf-8"), SHARDED.read_text(encoding="utf-8")
     for wrong, message in (
         (text.replace("zero_stage: 2", "zero_stage: 3"), "DEEPSPEED ZeRO-3 keeps the weights in pieces"),
+        (text.replace('"no"', "bf16"), "mixed_precision = 'bf16'; set it to \"no\" there, and training.hardware.bf16"),
         (text.replace("DEEPSPEED", "MULTI_CPU"), "MULTI_CPU is started by MPI"),
         (text.replace("DEEPSPEED", "MEGATRON_LM"), "MEGATRON_LM keeps the weights in pieces"),
         (text.replace("DEEPSPEED", "FSDP"), "fsdp_config.fsdp_version = None: the first version"),
@@ -206,7 +209,7 @@ def test_only_what_lets_a_student_draw_is_taken_of_accelerate(tmp_path: Path) ->
     ):
         (tmp_path / "wrong.yaml").write_text(wrong, encoding="utf-8")
         with pytest.raises(UsageError, match=message):
-            check_config(str(tmp_path / "wrong.yaml"))
+            check_config(Hardware(accelerate_config=str(tmp_path / "wrong.yaml")))
 
 
 def _eventually(look: Any, within_s: float = 60.0) -> Any:
