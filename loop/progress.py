@@ -19,6 +19,7 @@ from rich.progress import Progress as RichBars
 from rich.text import Text
 
 from loop.ports import Advance, Progress
+from loop.text import one_line
 
 LINE_EVERY_S = 5.0
 
@@ -32,7 +33,8 @@ class RichProgress:
     """One line per bar that is open; a closed bar disappears."""
 
     def __init__(self, console: Console) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
+        label = TextColumn("{task.description}", markup=False)
+        columns = (label, BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
         self._bars = RichBars(*columns, console=console, transient=True)
         self._num_open = 0
 
@@ -45,7 +47,7 @@ class RichProgress:
         if not self._num_open:
             self._bars.start()
         self._num_open += 1
-        task = self._bars.add_task(label, total=total)
+        task = self._bars.add_task(one_line(label), total=total)
         try:
             yield lambda done: self._bars.advance(task, done)
         finally:
@@ -97,7 +99,7 @@ class PacedProgress:
     @contextmanager
     def bar(self, label: str, total: int | None) -> Iterator[Advance]:
         """The bar that advanced last is told of."""
-        begun, done = self._clock(), 0
+        begun, done, label = self._clock(), 0, one_line(label)  # a suite's name may be in it
 
         def advance(num: int, /) -> None:
             nonlocal done

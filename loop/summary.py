@@ -240,7 +240,7 @@ def _numbers(stage: str, output: Any) -> dict[str, float]:
             return _training_numbers(output) | _spent_numbers(output.spent, stage)
         case Report():
             who = {"baseline_teacher": "teacher", "close": "closing"}.get(stage, "student")
-            accuracies = {f"accuracy/{who}/{suite}": value for suite, value in output.by_suite().items()}
+            accuracies = {metric_name("accuracy", who, suite): value for suite, value in output.by_suite().items()}
             return accuracies | harness_numbers(output.suites, who)
         case Verdict():
             return {
@@ -254,15 +254,21 @@ def _numbers(stage: str, output: Any) -> dict[str, float]:
 
 
 def harness_numbers(reports: Sequence[SuiteReport], who: str) -> dict[str, float]:
-    """What a harness says, by metric name; letters that MLflow refuses in a name become underscores."""
+    """What a harness says, by metric name."""
     numbers: dict[str, float] = {}
     for report in reports:
         for score in report.harness.scores if report.harness else ():
-            name = re.sub(r"[^\w./ -]", "_", f"harness/{who}/{report.suite}/{score.metric}")
+            name = metric_name("harness", who, report.suite, score.metric)
             numbers[name] = score.value
             if score.stderr is not None:
                 numbers[f"{name}_stderr"] = score.stderr
     return numbers
+
+
+def metric_name(*parts: str) -> str:
+    """A name that MLflow takes: characters that it refuses, and parts that it would take for folders, become `_`."""
+    fit = (re.sub(r"[^\w. -]", "_", part)[:100] for part in parts)
+    return "/".join("_" if part.strip(".") == "" else part for part in fit)
 
 
 def _choice_numbers(batch: TrainingSet) -> dict[str, float]:

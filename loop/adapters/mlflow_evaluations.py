@@ -11,7 +11,7 @@ from pathlib import Path
 
 from loop.adapters.mlflow_book import MlflowBook, Point
 from loop.ports import Ledger
-from loop.summary import harness_numbers
+from loop.summary import harness_numbers, metric_name
 from store.records import SuiteReport, Version
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,8 @@ def _note(
     parent = book.campaign_run(row.name, row.created) if row is not None else None
     run = book.version_run(version.id, parent)
     for report in reports:
-        numbers = {f"accuracy/student/{report.suite}": report.accuracy} | harness_numbers([report], "student")
+        numbers = {metric_name("accuracy", "student", report.suite): report.accuracy} | harness_numbers(
+            [report], "student"
+        )
         book.points(run, [Point(name, value, version.round or 0) for name, value in numbers.items()])
     book.end(run, "FINISHED")

@@ -7,11 +7,13 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import RenderableType
+from mlflow.utils.validation import _validate_metric_name
+from rich.console import Console, RenderableType
 
 from loop import logs
 from loop.adapters.figures import RoundReport, accuracy_over_rounds, region_map
@@ -24,11 +26,14 @@ from loop.export_student import card, lineage_of
 from loop.findings import Finding, findings_table
 from loop.logs import Format, tell
 from loop.ports import Ports
+from loop.progress import LineProgress, RichProgress
 from loop.status import PlainConsole, unfinished
 from loop.study_report import report_tables
+from loop.summary import metric_name
 from loop.text import clean_lines, one_line
 from loop.tuning import Tried
 from loop.version_report import report_table
+from loop.work_done import PublishedProgress, read_work_done
 from store.records import Posterior, Region, Report, RoundRow, Spent, StageRow, Status, SuiteReport
 from tests.conftest import Calls
 from tests.fakes import fake_ports, fake_settings
@@ -158,3 +163,24 @@ def test_cards_show_names_as_code(text: str, finished: Ports) -> None:
         outside = re.sub("`[^`]*`", "", told)
         assert one_line(text).strip() not in outside
         assert "<" not in outside
+
+
+@hazards
+def test_a_bar_s_label_is_text(text: str, tmp_path: Path) -> None:
+    terminal, plain = io.StringIO(), io.StringIO()
+    bars = RichProgress(Console(file=terminal, force_terminal=True, width=300, color_system=None))
+    lines = PublishedProgress(LineProgress(plain, every_s=0.0), tmp_path / "work.json", clock=count(0, 10).__next__)
+    for progress in (bars, lines):
+        with progress.bar(f"{text} (student)", 2) as advance:
+            advance(2)
+            told = read_work_done(tmp_path / "work.json")
+    assert told is not None
+    assert told.label == f"{one_line(text)} (student)"
+    for shown in (terminal.getvalue(), plain.getvalue()):
+        assert f"{one_line(text)} (student)" in shown
+    assert not ACTING_ON_A_LINE.search(plain.getvalue().rstrip("\n"))
+
+
+@pytest.mark.parametrize("text", [*HAZARDS.values(), "", "..", "a/../b", "/", "x" * 500, "charts (v2), 50 %"])
+def test_a_metric_s_name_is_one_that_mlflow_takes(text: str) -> None:
+    _validate_metric_name(metric_name("accuracy", "student", text))
