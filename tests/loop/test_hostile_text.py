@@ -34,6 +34,7 @@ from loop.text import clean_lines, one_line
 from loop.tuning import Tried
 from loop.version_report import report_table
 from loop.work_done import PublishedProgress, read_work_done
+from store.ledger import Ledger
 from store.records import Posterior, Region, Report, RoundRow, Spent, StageRow, Status, SuiteReport
 from tests.conftest import Calls
 from tests.fakes import fake_ports, fake_settings
@@ -109,15 +110,27 @@ def test_a_log_holds_a_line_for_each_message(text: str, tmp_path: Path, capsys: 
         assert not ACTING.search(told)
 
 
-@hazards
-def test_an_error_of_a_command_is_one_line(text: str, call: Calls, tmp_path: Path) -> None:
-    refused = call("status", text.replace("\x00", "").strip("-") or "x", "--home", tmp_path / "home")
-    assert refused.code in (0, 1, 2)
-    assert not ACTING_ON_A_LINE.search(refused.err.rstrip("\n"))
+def test_status_shows_an_error_and_a_refused_name_in_a_line(call: Calls, tmp_path: Path) -> None:
+    every = " ".join(HAZARDS.values())
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        ledger.start_campaign("fake", seed=0, pool="[/nothing] \x9b31m", identity="i")
+        ledger.start_campaign("other", seed=0, pool="p", identity="i")
+        ledger.start_round("other", 1, settings="{}", commit="c", dirty=False)
+        ledger.start_stage("other", 1, "score", {})
+        ledger.end_stage("other", 1, "score", Status.FAILED, seconds=1.0, error=every)
+    done = call("status", "--home", tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert f"round 1, stage score: failed: {one_line(every)}" in done.out.splitlines()
+    assert "[/nothing] \N{REPLACEMENT CHARACTER}31m" in done.out
+    assert not ACTING_ON_A_LINE.search(done.out)
+    refused = call("status", every.replace("\x00", ""), "--home", tmp_path)
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert not ACTING_ON_A_LINE.search(refused.err)
 
 
-@hazards
-def test_pictures_are_drawn(text: str) -> None:
+@pytest.mark.parametrize("hazard", ["mathematics", "overwriting", "eight bits", "direction", "no encoding", "nothing"])
+def test_pictures_are_drawn(hazard: str) -> None:
+    text = HAZARDS[hazard]
     region = Region(0, 2, Posterior(0.5, 0.1, 1.0), (text,), 1, ())
     vectors = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
     report = Report("v", (SuiteReport(text, "exact", ("p",), (1.0,), ("",)),), mean_over=(text,))
