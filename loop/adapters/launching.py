@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -52,6 +53,12 @@ FSDP2: dict[str, tuple[tuple[Any, ...], str]] = {
 """What `fsdp_config` has to say, None where it may be silent, and why."""
 SHOWN = 500
 """Characters of what failed processes said, at most."""
+TELLING = (
+    r"Signal \d+ \((?!SIGTERM)\w+\) received by PID \d+",  # SIGTERM is what the others get then
+    r"^(?:\[rank\d+\]: ?)?[\w.]+Error: .*$",
+)
+"""What to show of it: that a process was killed, as one is that is out of memory; else the first error, of which the
+others' follow; else its end."""
 
 
 @dataclass(frozen=True)
@@ -246,8 +253,16 @@ def _outcome(folder: Path, code: int) -> TrainingRun:
         failure = TypeAdapter(Failure).validate_json((folder / ERROR).read_bytes())
         raise getattr(store.errors, failure.kind)(failure.message)
     if not (folder / RUN).exists():
-        last = " ".join(said[-SHOWN:].split())
         raise DeltaloopError(
-            f"the training's processes ended with {code} and no student; the log has all they said, which ended: {last}"
+            f"the training's processes ended with {code} and no student; the log has all they said, of which:"
+            f" {_telling(said)}"
         )
     return TypeAdapter(TrainingRun).validate_json((folder / RUN).read_bytes())
+
+
+def _telling(said: str) -> str:
+    for pattern in TELLING:
+        found = re.search(pattern, said, re.MULTILINE)
+        if found:
+            return found[0][:SHOWN]
+    return " ".join(said[-SHOWN:].split())

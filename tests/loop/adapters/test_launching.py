@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -132,7 +133,7 @@ def test_a_student_in_pieces_learns_what_a_whole_one_learns_though_a_process_is_
     monkeypatch.setattr(launching, "LOOK_S", 0.01)
     job = job_in(tmp_path, pair, TWO.model_copy(update={"accelerate_config": str(SHARDED)}))
     trainer, work = launched(models, tmp_path), tmp_path / "work" / "distill"
-    with pytest.raises(DeltaloopError, match="the training's processes ended with 1 and no student"):
+    with pytest.raises(DeltaloopError, match=r"ended with 1 and no student; .*: Signal 9 \(SIGKILL\) received"):
         trainer.train(job, work_dir=work, progress=KillingWorker(work, until=3))
     assert (work / "checkpoint-2" / "pytorch_model_fsdp.bin").exists(), "it was in pieces"
     two = trainer.train(job, work_dir=work, progress=Steps())
@@ -156,21 +157,36 @@ def _words(process: psutil.Process) -> list[str]:
         return []
 
 
-def test_processes_that_find_a_fault_tell_it_in_one_line(models: Models, pair: Pair, tmp_path: Path) -> None:
+def test_what_tells_most_is_shown_of_processes_that_failed(tmp_path: Path) -> None:
+    first, second = "[rank1]: ValueError: no such layer", "[rank0]: RuntimeError: closed by peer"
+    rest = "exitcode : 1\ntraceback : Signal 15 (SIGTERM) received by PID 8"
+    for said, shown in (
+        (f"warning\n{first}\n{second}\n{rest}", first),
+        (
+            f"{second}\n{rest}\ntraceback : Signal 9 (SIGKILL) received by PID 7\n",
+            "Signal 9 (SIGKILL) received by PID 7",
+        ),
+        ("no such\nprogram\n", "no such program"),
+    ):
+        (tmp_path / OUTPUT).write_text(said, encoding="utf-8")
+        with pytest.raises(DeltaloopError, match=rf"of which: {re.escape(shown)}$"):
+            _outcome(tmp_path, 1)
+
+
+def test_a_fault_that_a_process_finds_is_told_in_one_line(models: Models, pair: Pair, tmp_path: Path) -> None:
     other = version_of(write_model(tmp_path / "other", seed=2, words=(*WORDS[:-1], "zebra")))
-    job = job_in(tmp_path, (pair[0], other), TWO)
-    with pytest.raises(ModelUnusable, match="the first is 'thing'"):
-        launched(models, tmp_path).train(job, work_dir=tmp_path / "work" / "distill", progress=Steps())
-
-
-def test_fewer_processes_than_ordered_are_told(models: Models, pair: Pair, tmp_path: Path) -> None:
-    hardware = Hardware(processes=2, accelerate_config="one.yaml")
-    orders = launched(models, tmp_path)._orders(job_in(tmp_path, pair, hardware), tmp_path / "work")
+    fewer = Hardware(processes=2, accelerate_config="one.yaml")
+    started = r"processes = 2, but 1 were started; set distributed_type in one\.yaml"
     (tmp_path / OUTPUT).touch()
-    (tmp_path / ORDERS).write_bytes(TypeAdapter(Orders).dump_json(orders))
-    assert train_as_ordered(tmp_path, Steps(), first=True) == 1
-    with pytest.raises(UsageError, match=r"processes = 2, but 1 were started; set distributed_type in one\.yaml"):
-        _outcome(tmp_path, 1)
+    for job, kind, message in (
+        (job_in(tmp_path, pair, fewer), UsageError, started),
+        (job_in(tmp_path, (pair[0], other), Hardware()), ModelUnusable, "the first is 'thing'"),
+    ):
+        orders = launched(models, tmp_path)._orders(job, tmp_path / "work" / "distill")
+        (tmp_path / ORDERS).write_bytes(TypeAdapter(Orders).dump_json(orders))
+        assert train_as_ordered(tmp_path, Steps(), first=True) == 1
+        with pytest.raises(kind, match=message):
+            _outcome(tmp_path, 1)
 
 
 def test_what_processes_cannot_do_is_refused_when_the_file_is_read(tmp_path: Path) -> None:
