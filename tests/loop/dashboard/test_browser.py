@@ -139,7 +139,7 @@ def test_a_running_round_shows_its_progress_and_is_paused(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_a_service_is_paused_and_goes_on_by_its_page(tmp_path: Path) -> None:
-    with ended(service(tmp_path, "rounds=1", "evaluation.questions=20", DELTALOOP_TOKEN=TOKEN)) as process:
+    with ended(service(tmp_path, "rounds=1", "tracking.mlflow=false", DELTALOOP_TOKEN=TOKEN)) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         url = process.stdout.readline().split()[-1]
