@@ -114,6 +114,8 @@ def load(
         )
     if engine.device_map == "none" and not bits:
         model = model.to(device)
+    if bits:
+        _keep_packing(model)
     parts = {part.name: getattr(reader, part.name) for part in fields(reader)}
     return Loaded(**parts, model=model.eval().requires_grad_(False))
 
@@ -189,6 +191,13 @@ def _quantization(bits: int, dtype: torch.dtype, device: str) -> dict[str, Any]:
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
     )
     return {"quantization_config": config, "device_map": {"": device}}
+
+
+def _keep_packing(model: Any) -> None:
+    """Where a CPU computes in bfloat16, bitsandbytes packs weights anew to draw, and no gradient passes them then."""
+    for layer in model.modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
 
 
 def _snapshot(name: str) -> str:
