@@ -228,7 +228,7 @@ def test_running_a_finished_campaign_changes_nothing_and_loads_no_model(smoke_ho
 
 
 def fingerprint_of(verified: Ran) -> str:
-    """The last line; the orphans above it differ between an interrupted run and an undisturbed one."""
+    """The last line; how many blobs no row names differs between an interrupted run and an undisturbed one."""
     line = verified.out.splitlines()[-1]
     assert line.startswith("fingerprint: ")
     return line

@@ -58,7 +58,7 @@ class SuiteEvaluator:
         ids: list[str] = []
         values: list[float] = []
         families: list[str] = []
-        questions = self._questions(suite)
+        questions = self.questions(suite)
         with progress.bar(f"{suite} ({version.role})", self._held_out.size(suite)) as advance:
             while batch := list(islice(questions, self._sampling.batch)):
                 answers = self._answers(sampler, [row.prompt for row in batch])
@@ -79,13 +79,29 @@ class SuiteEvaluator:
             for sample in chunk
         }
 
-    def _questions(self, suite: str) -> Iterator[HeldOutQuestion]:
-        """A round's suites are drawn once and kept: several versions answer them. Whole ones stream."""
+    def questions(self, suite: str) -> Iterator[HeldOutQuestion]:
+        """A round's suites are drawn once and kept: several versions answer them. Whole ones stream.
+
+        No row names their pictures, which `store.garbage` therefore removes where nobody has stored them for a week:
+        a service asks the same suites for longer. What is missing is drawn, or read, anew.
+        """
         if suite not in self.suites(whole=False):
-            return self._held_out.questions(suite)
+            return open_held_out(self._evaluation, self._blobs).questions(suite)
+        if suite in self._kept and not self._renewed(self._kept[suite]):
+            self._held_out = open_held_out(self._evaluation, self._blobs)
+            del self._kept[suite]
         if suite not in self._kept:
             self._kept[suite] = tuple(self._held_out.questions(suite))
         return iter(self._kept[suite])
+
+    def _renewed(self, rows: Sequence[HeldOutQuestion]) -> bool:
+        """Whether the pictures are all there; they are then as new as if stored now."""
+        try:
+            for image in {image for row in rows for image in row.prompt.images}:
+                self._blobs.put(self._blobs.get(image))
+        except KeyError:
+            return False
+        return True
 
     @cached_property
     def _guard(self) -> HeldOutGuard:
@@ -93,7 +109,7 @@ class SuiteEvaluator:
         usual, aside = self.suites(whole=False), Aside(self._blobs)
         whole = [name for name in self.suites(whole=True) if name not in usual]
         rows = chain(
-            (row for name in usual for row in self._questions(name)),
+            (row for name in usual for row in self.questions(name)),
             (row for name in whole for row in self._held_out.questions(name, store=aside)),
         )
         return HeldOutGuard(rows, aside, distance=self._image_distance)

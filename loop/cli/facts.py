@@ -34,8 +34,11 @@ def verify(
     found = verify_facts(place.ledger, place.blobs, place.checkpoints, place.paths.index, campaign=name)
     for problem in found.problems:
         print(one_line(problem))
-    for digest in found.orphans:
-        print(f"orphan: blob {digest} (no row names it, which does no harm: a stage was interrupted, or dropped it)")
+    if found.orphans:
+        print(
+            f"{len(found.orphans)} blobs that no row names, which do no harm: pictures of held-out questions, and what"
+            " interrupted stages left; `deltaloop gc --dry-run` lists those older than a week"
+        )
     print(f"fingerprint: {found.fingerprint}")
     if found.problems:
         raise DeltaloopError(

@@ -6,6 +6,7 @@ import io
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -92,16 +93,31 @@ def ended() -> Iterator[None]:
     logging.raiseExceptions = before
 
 
+@contextmanager
+def unreported(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Logs are no part of pytest's reports: pytest-xdist ends a process whose report has text without an encoding."""
+    root = logging.getLogger()
+    reporting = [handler for handler in root.handlers if isinstance(handler, type(caplog.handler))]
+    for handler in reporting:
+        root.removeHandler(handler)
+    yield
+    for handler in reporting:
+        root.addHandler(handler)
+
+
 @hazards
 @pytest.mark.usefixtures("ended")
-def test_a_log_holds_a_line_for_each_message(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    logs.begin(tmp_path, "fake", Format.PLAIN, log_mb=10, log_files=2, console=logging.WARNING)
-    logging.getLogger("loop.test").warning("the server answered %s", text)
-    tell(f"the model said {text}")
-    try:
-        raise ValueError(text)
-    except ValueError:
-        logging.getLogger("loop.test").exception("failed")
+def test_a_log_holds_a_line_for_each_message(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with unreported(caplog):
+        logs.begin(tmp_path, "fake", Format.PLAIN, log_mb=10, log_files=2, console=logging.WARNING)
+        logging.getLogger("loop.test").warning("the server answered %s", text)
+        tell(f"the model said {text}")
+        try:
+            raise ValueError(text)
+        except ValueError:
+            logging.getLogger("loop.test").exception("failed")
     for told in ((tmp_path / "fake.log").read_text(encoding="utf-8"), capsys.readouterr().err):
         lines = told.split("\n")
         assert [one_line(text) in line for line in lines[:2]] == [True, True]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -22,7 +23,10 @@ from loop.world.questions import FAMILIES
 from loop.world.scenes import from_json
 from loop.world.tables import SOURCES, Split
 from store.blobs import FileBlobs
+from store.checkpoints import FileCheckpoints
 from store.errors import UsageError
+from store.garbage import collect
+from store.ledger import Ledger
 from store.records import HeldOutQuestion, Origin, Prompt, Role, Version, prompt_id
 from tests.fakes import Scripted
 
@@ -72,6 +76,47 @@ def gold(rows: Sequence[HeldOutQuestion]) -> Callable[[Prompt], str]:
 def questions(blobs: Aside, suite: str, **settings: object) -> list[HeldOutQuestion]:
     evaluation = Evaluation.model_validate({"questions": 40, **settings})
     return list(open_held_out(evaluation, blobs).questions(suite))
+
+
+@pytest.mark.parametrize("source", ["embedded", "file"])
+def test_what_a_service_asks_for_weeks_outlives_the_garbage_collector(tmp_path: Path, source: str) -> None:
+    blobs, checkpoints = FileBlobs(tmp_path / "blobs"), FileCheckpoints(tmp_path / "checkpoints")
+    evaluator = evaluator_of(blobs, Scripted(say("Answer: x")), **two_questions(tmp_path, source))
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        ledger.add_prompts([Prompt.make("Whose?", [blobs.put(b"a picture that a row names")])], pool="pool")
+
+        def weeks_later(*, asked_again: bool) -> int:
+            for digest in blobs:
+                os.utime(blobs.path(digest), (0, 0))
+            if asked_again:
+                evaluator.evaluate(VERSION, "chart", Quiet())
+            return len(collect(ledger, blobs, checkpoints, tmp_path))
+
+        first = evaluator.evaluate(VERSION, "chart", Quiet())
+        asked = {image for row in evaluator.questions("chart") for image in row.prompt.images}
+        weeks_later(asked_again=True)
+        assert all(image in blobs for image in asked), "what has just been asked is not garbage"
+        assert weeks_later(asked_again=False) >= len(asked)
+        assert not any(image in blobs for image in asked)
+        assert evaluator.evaluate(VERSION, "chart", Quiet()) == first
+        assert all(image in blobs for image in asked), "they are there when a model looks at them"
+        weeks_later(asked_again=False)
+        whole = evaluator.suites(whole=True)[0]
+        for row in evaluator.questions(whole):
+            assert all(image in blobs for image in row.prompt.images)
+
+
+def two_questions(folder: Path, source: str) -> dict[str, object]:
+    """Settings of a suite `chart` that rounds ask two questions of; in a file it has four."""
+    settings: dict[str, object] = {"questions": 2, "main": ["chart"], "beside": []}
+    if source == "embedded":
+        return settings
+    with (folder / "held_out.jsonl").open("w", encoding="utf-8") as file:
+        for number, colour in enumerate(("red", "green", "blue", "grey")):
+            Image.new("RGB", (8, 8), colour).save(folder / f"{colour}.png")
+            line = {"suite": "chart", "metric": "exact_match", "question": f"Which, of {number}?", "answers": ["x"]}
+            print(json.dumps(line | {"images": [f"{colour}.png"]}), file=file)
+    return settings | {"source": str(folder / "held_out.jsonl")}
 
 
 @pytest.mark.parametrize("suite", ["chart", "document", "perception", "unseen", "easy_vqa"])
