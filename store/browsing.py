@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, collate, func, select
 from sqlmodel import col
 
 from store.columns import byte_order, escape
@@ -62,10 +62,15 @@ class Browsing:
         with self._database.reading() as connection:
             if words and not self._database.is_postgresql:
                 return _found_by_words(connection, statement, words, after, limit)
+            id = order = byte_order(col(ScoreRow.prompt_id), connection.dialect)
+            is_rare = wanted.origin is not None
             if words:
-                statement = statement.where(found_condition(connection, words))
-            id = byte_order(col(ScoreRow.prompt_id), connection.dialect)
-            return _scored(connection.execute(statement.where(id > escape(after)).order_by(id).limit(limit)))
+                found, is_rare = found_condition(connection, words)
+                statement = statement.where(found)
+            if is_rare and self._database.is_postgresql:
+                # In the order of an index it would go through the round until a page is full, which it never is.
+                order = collate(col(ScoreRow.prompt_id) + "", "C")
+            return _scored(connection.execute(statement.where(id > escape(after)).order_by(order).limit(limit)))
 
     def scores_of(self, campaign: str, round: int, ids: Sequence[str]) -> dict[str, Score]:
         """The scores of some prompts in a round, by prompt id; absent where there is none."""

@@ -4,7 +4,7 @@ A typed word is found where a word of the question begins with it, in upper or l
 means a word `3` followed by one that begins with `5`. What a database cannot hold is escaped as in the questions.
 
 SQLite        ids come in the order of the prompts' entry, as the index gives them, and only as many as are asked for
-PostgreSQL    a condition; the planner knows from its statistics whether to begin with the index
+PostgreSQL    a condition: the ids, where they are few; else the words, as a page is then full after a few prompts
 """
 
 from __future__ import annotations
@@ -13,14 +13,19 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, literal_column, text
+from sqlalchemy import Connection, literal_column, select, text
+from sqlmodel import col
 
 from store.columns import escape
 from store.database import CHUNK
+from store.tables import PromptRow
 
 MAX_WORDS = 8
 MAX_CHARS = 200
 """Of a typed word; the rest of a longer one is not looked at."""
+
+FEW = 1000
+"""Ids that are looked up one by one; a word that more prompts have is looked for from prompt to prompt."""
 
 FIRST = 100
 """Ids in the first list: of a frequent word they fill a page, and more would be read for nothing."""
@@ -54,12 +59,14 @@ def chunks_of_found(connection: Connection, words: list[str], after: str) -> Ite
         size = CHUNK
 
 
-def found_condition(connection: Connection, words: list[str]) -> Any:
-    """PostgreSQL: the condition on `prompts` that the question holds all words."""
+def found_condition(connection: Connection, words: list[str]) -> tuple[Any, bool]:
+    """PostgreSQL: the condition on `prompts` that the question holds all words, and whether few of them do."""
     # The server says what a letter is, for the index and here alike.
     parts = text("SELECT lower(regexp_replace(:word, '[^[:alnum:]]+', ' ', 'g'))")
     known = [(connection.scalar(parts, {"word": word}) or "").split() for word in words]
     query = " & ".join("(" + " <-> ".join(f"'{part}'" for part in held) + ":*)" for held in known if held)
-    return literal_column(f"to_tsvector('simple', {_QUESTION})").op("@@")(
+    holds = literal_column(f"to_tsvector('simple', {_QUESTION})").op("@@")(
         text("CAST(:query AS tsquery)").bindparams(query=query)
     )
+    ids = list(connection.scalars(select(col(PromptRow.id)).where(holds).limit(FEW)))
+    return (col(PromptRow.id).in_(ids), True) if len(ids) < FEW else (holds, False)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from store import searching
 from store.ledger import Ledger
 from store.records import Origin, Prompt, PromptFilter
 from tests.store.facts import PROMPTS, score_of, start
@@ -43,6 +44,16 @@ def test_a_word_is_found_by_its_beginning_in_any_order_and_case(ledger: Ledger) 
     assert found(ledger, "rice") == []
     assert found(ledger, "price nowhere") == []
     assert found(ledger, "5.3") == []
+
+
+@pytest.mark.parametrize("words", ["how", "bars exceed", "price", "nowhere", "\ud800"])
+def test_a_frequent_word_finds_what_a_rare_one_would(
+    ledger: Ledger, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_by_one = found(ledger, words, min_delta=0.5)
+    monkeypatch.setattr(searching, "FEW", 1)
+    assert found(ledger, words, min_delta=0.5) == one_by_one
+    assert bool(one_by_one) == (words != "nowhere")
 
 
 def test_signs_and_operators_mean_nothing(ledger: Ledger) -> None:
