@@ -163,6 +163,8 @@ def _train(
             shutil.rmtree(folder, ignore_errors=True)
 
     once_s, length, size = train(1)
+    if once_s > TRAINING_S / (2 + STEPS):  # it may be the libraries that took so long: now they are loaded
+        once_s, length, size = train(1)
     if once_s > TRAINING_S / (2 + STEPS):  # no time for more: the start is counted as part of the step
         return Speed(prompt_s=once_s / batch), length, size
     more_s, length, size = train(1 + STEPS)
