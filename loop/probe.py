@@ -162,10 +162,11 @@ def _train(
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    long_s = TRAINING_S / (2 + STEPS)
     once_s, length, size = train(1)
-    if once_s > TRAINING_S / (2 + STEPS):  # it may be the libraries that took so long: now they are loaded
+    if once_s > long_s:  # it may be the libraries that took so long: now they are loaded
         once_s, length, size = train(1)
-    if once_s > TRAINING_S / (2 + STEPS):  # no time for more: the start is counted as part of the step
+    if once_s > long_s:  # no time for more: the start is counted as part of the step
         return Speed(prompt_s=once_s / batch), length, size
     more_s, length, size = train(1 + STEPS)
     step_s = max(0.0, more_s - once_s) / STEPS

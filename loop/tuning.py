@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loop.config import CampaignSettings
 from loop.delta_report import measure
@@ -132,7 +132,8 @@ def worth_of(ledger: Ledger, blobs: Blobs, campaign: str, student: Version) -> W
     """What a campaign has come to in its completed rounds; `student` is the one that it began with."""
     before, kept = kept_reports(ledger, blobs, campaign)
     tokens, paid = 0, 0
-    for row, outputs in _completed(ledger, blobs, campaign):
+    for row in _completed(ledger, campaign):
+        outputs = outputs_of(row, reader(blobs))
         spent = _tokens(spent_of(outputs))
         paid += spent
         tokens += spent
@@ -146,18 +147,16 @@ def kept_reports(ledger: Ledger, blobs: Blobs, campaign: str) -> tuple[Report, R
     before = recorded(ledger, blobs, campaign, 0, "baseline_student", Report)
     assert before is not None, f"round 0 of {campaign} has no baseline"
     kept = before
-    for _, outputs in _completed(ledger, blobs, campaign):
-        verdict: Verdict = outputs["judge"]
-        if verdict.promoted:
-            kept = outputs["evaluate"]
+    for row in _completed(ledger, campaign):
+        verdict = recorded(ledger, blobs, campaign, row.index, "judge", Verdict)
+        if verdict is not None and verdict.promoted:
+            kept = recorded(ledger, blobs, campaign, row.index, "evaluate", Report) or kept
     return before, kept
 
 
-def _completed(ledger: Ledger, blobs: Blobs, campaign: str) -> Iterator[tuple[RoundRow, Mapping[str, Any]]]:
-    """The rounds after the preparation, with what their stages put out."""
-    for row in ledger.rounds(campaign):
-        if row.index and row.status is Status.COMPLETED:
-            yield row, outputs_of(row, reader(blobs))
+def _completed(ledger: Ledger, campaign: str) -> list[RoundRow]:
+    """The rounds after the preparation."""
+    return [row for row in ledger.rounds(campaign) if row.index and row.status is Status.COMPLETED]
 
 
 class _RoundsTold:

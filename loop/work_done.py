@@ -1,7 +1,7 @@
 """How far the running work of a campaign has come, for whoever looks from another process.
 
     controller   bar(label, total) -> advance -> at most once a second <home>/progress/NAME.json; no file without a bar
-    status, dashboard, report                 <- WorkDone, or nothing
+    status, API, dashboard                    <- WorkDone, or nothing
 
 It is no fact: a file that is lost, torn or left by a killed process changes nothing but what is shown.
 """

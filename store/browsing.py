@@ -65,8 +65,8 @@ class Browsing:
             id = order = byte_order(col(ScoreRow.prompt_id), connection.dialect)
             is_rare = wanted.origin is not None
             if words:
-                found, is_rare = found_condition(connection, words)
-                statement = statement.where(found)
+                found, are_few = found_condition(connection, words)
+                statement, is_rare = statement.where(found), is_rare or are_few
             if is_rare and self._database.is_postgresql:
                 # In the order of an index it would go through the round until a page is full, which it never is.
                 order = collate(col(ScoreRow.prompt_id) + "", "C")
